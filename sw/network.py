@@ -1,0 +1,151 @@
+"""The few forms the engine runs, and what surrounds them.
+
+An imported network is a chain of :class:`Layer` objects in execution order between two short
+lists of host operators. Import (``narrows.importer``) produces it, the golden model
+(``narrows.golden``) gives its arithmetic, the planner groups its layers into blocks.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+
+
+@dataclass(frozen=True, eq=False)
+class Tensor:
+    """One activation tensor of the engine, one image: ``shape`` is (height, width, channels).
+
+    ``dtype`` is ``"uint8"`` or ``"int8"``; ``index`` is the tensor's index in the ``.tflite``
+    (the tensor whose bytes equal this one), ``name`` its name there.
+    """
+
+    name: str
+    index: int
+    shape: tuple[int, int, int]
+    dtype: Literal["uint8", "int8"]
+    scale: float
+    zero_point: int
+
+
+@dataclass(frozen=True, eq=False)
+class Requant:
+    """How an int32 accumulator becomes a byte: clamp(MBQM(acc, multiplier, shift) + zero_point, lo, hi).
+
+    ``multiplier`` (int64 array, 0..2^31-1) and ``shift`` (int64 array, -31..30, positive is left)
+    have one entry per output channel; ``zero_point``, ``lo`` and ``hi`` are in the type's own range.
+    """
+
+    multiplier: np.ndarray
+    shift: np.ndarray
+    zero_point: int
+    lo: int
+    hi: int
+
+
+@dataclass(frozen=True, eq=False)
+class Layer:
+    """Base: ``inputs`` -> ``output``, ``op`` the index of the operator in the ``.tflite`` whose output this is."""
+
+    name: str
+    op: int
+    inputs: tuple[Tensor, ...]
+    output: Tensor
+    macs: int
+
+
+@dataclass(frozen=True, eq=False)
+class Conv(Layer):
+    """A convolution over all input channels. A 1x1 stride 1 one (pointwise), or FULLY_CONNECTED, has ``kernel == (1, 1)``.
+
+    ``weights`` is the raw stored array, uint8 or int8, shape (out, kh, kw, in); the factor is
+    ``weights - weight_zero_point``. ``bias`` is int64, shape (out,). ``pad`` is (top, left, bottom, right)
+    in pixels, which hold the input's zero point.
+    """
+
+    weights: np.ndarray
+    weight_zero_point: int
+    bias: np.ndarray
+    requant: Requant
+    kernel: tuple[int, int]
+    stride: tuple[int, int]
+    dilation: tuple[int, int]
+    pad: tuple[int, int, int, int]
+
+
+@dataclass(frozen=True, eq=False)
+class Depthwise(Layer):
+    """A depthwise convolution with multiplier 1. ``weights`` has shape (kh, kw, channels); the rest as in :class:`Conv`."""
+
+    weights: np.ndarray
+    weight_zero_point: int
+    bias: np.ndarray
+    requant: Requant
+    kernel: tuple[int, int]
+    stride: tuple[int, int]
+    dilation: tuple[int, int]
+    pad: tuple[int, int, int, int]
+
+
+@dataclass(frozen=True, eq=False)
+class Add(Layer):
+    """The residual: clamp(MBQM(MBQM((a-z1)<<20, m1) + MBQM((b-z2)<<20, m2), mo) + zero_point, lo, hi).
+
+    ``m1``, ``m2``, ``mo`` are (multiplier, shift) pairs for ``inputs[0]``, ``inputs[1]``, output.
+    """
+
+    m1: tuple[int, int]
+    m2: tuple[int, int]
+    mo: tuple[int, int]
+    zero_point: int
+    lo: int
+    hi: int
+
+
+@dataclass(frozen=True, eq=False)
+class Pool(Layer):
+    """Global average over the whole plane. ``kind`` "average": AVERAGE_POOL_2D's rounding of raw values, then the
+    clamp; "mean": MEAN's requantisation of ``sum - zero_point_in * n`` by (multiplier, shift)."""
+
+    kind: Literal["average", "mean"]
+    multiplier: int
+    shift: int
+    zero_point: int
+    lo: int
+    hi: int
+
+
+@dataclass(frozen=True, eq=False)
+class HostOp:
+    """An operator the host runs in the golden model's arithmetic: index and name in the ``.tflite``."""
+
+    op: int
+    name: str
+
+
+@dataclass(frozen=True, eq=False)
+class Network:
+    """A network ready for the engine.
+
+    ``input`` is the image tensor the engine reads and ``output`` the one it writes; ``pre`` turns the
+    model's input into ``input``, ``post`` the engine's ``output`` into the model's outputs. ``model`` is
+    the parsed ``.tflite`` (``narrows.tflite_file``), which the host operators are run from.
+    ``notes`` say in words what each applied graph rule did.
+    """
+
+    model: Any
+    input: Tensor
+    output: Tensor
+    layers: tuple[Layer, ...]
+    pre: tuple[HostOp, ...]
+    post: tuple[HostOp, ...]
+    notes: tuple[str, ...] = field(default=())
+
+
+class NarrowsError(Exception):
+    """An error a user can act on: one message, shown without a traceback."""
+
+
+class ImportRefused(NarrowsError):
+    """The model can't be run exactly: names the operator, the tensor, the reason and the way out."""
