@@ -1,0 +1,107 @@
+"""The one description of an engine: every component, plan, report and manifest carries it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from typing import Literal
+
+#: Width of a progress counter: positions are pixels counted from the start of a block, modulo
+#: 2**POSITION_BITS, compared by the sign of their difference.
+POSITION_BITS = 20
+
+#: Pixels of padding, strides and dilations are small numbers.
+MAX_STRIDE = 4
+MAX_DILATION = 8
+
+#: Bits of a channel's constants: bias (27, signed), multiplier (31), shift (6, signed).
+BIAS_BITS, MULTIPLIER_BITS, SHIFT_BITS = 27, 31, 6
+CONSTANT_BITS = BIAS_BITS + MULTIPLIER_BITS + SHIFT_BITS
+
+#: Accumulators are the reference's int32, so no bound has to be proven.
+ACCUMULATOR_BITS = 32
+
+
+def _power_of_two(value: int) -> bool:
+    return value > 0 and value & (value - 1) == 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class EngineConfig:
+    """An engine. All sizes are checked; a wrong one raises ``ValueError`` with a whole sentence.
+
+    ``group``: channels in a memory word, which are also the input channels the array takes per cycle.
+    ``outputs``: output channels formed at once, one slice of the chain each.
+    ``pixels``: pixels formed at once, one bank of activation memory each.
+    ``products``: how the array forms products.
+    ``requantisers``: results per cycle behind the array (one per slice).
+    ``depthwise_requantisers``: results per cycle behind the depthwise unit.
+    ``residual_lanes``: residual sums per cycle.
+    ``activation_words``: words of ``group`` bytes in activation memory, all banks together.
+    ``line_words``: words in each of the three banks of the line buffers.
+    ``weight_words``: words of ``outputs * group`` weights; ``constant_words``: words of ``outputs`` channels' constants.
+    ``depthwise_words``: words in each of the depthwise unit's weight and constant memories.
+    ``image_words``: words of ``group`` bytes that hold rows of the picture for the stem.
+    ``sdram_mhz``: clock of engine and SDRAM, which sets the SDRAM's timing in cycles.
+    """
+
+    group: int = 8
+    outputs: int = 8
+    pixels: int = 2
+    products: Literal["direct"] = "direct"
+    requantisers: int = 8
+    depthwise_requantisers: int = 3
+    residual_lanes: int = 4
+    activation_words: int = 26624
+    line_words: int = 2048
+    weight_words: int = 512
+    constant_words: int = 512
+    depthwise_words: int = 512
+    image_words: int = 1024
+    sdram_mhz: int = 133
+
+    def __post_init__(self) -> None:
+        for name in ("group", "outputs", "pixels", "weight_words", "constant_words", "line_words", "depthwise_words", "image_words"):
+            if not _power_of_two(getattr(self, name)):
+                raise ValueError(f"{name} must be a power of two, not {getattr(self, name)}.")
+        if self.group not in (4, 8, 16):
+            raise ValueError(f"group must be 4, 8 or 16 channels, not {self.group}.")
+        if self.outputs != self.group:
+            raise ValueError(f"outputs must equal group ({self.group}): a result word holds one group of channels, not {self.outputs}.")
+        if self.pixels not in (2, 4):
+            raise ValueError(f"pixels must be 2 or 4, not {self.pixels}.")
+        if self.requantisers != self.outputs:
+            raise ValueError(f"requantisers must equal outputs ({self.outputs}), one per slice, not {self.requantisers}.")
+        if not 1 <= self.depthwise_requantisers <= self.group or -(-self.group // self.depthwise_requantisers) > 3:
+            raise ValueError(f"depthwise_requantisers must turn {self.group} results around in three cycles, {self.depthwise_requantisers} can't.")
+        if self.group % self.residual_lanes:
+            raise ValueError(f"residual_lanes must divide group ({self.group}), {self.residual_lanes} does not.")
+        if self.activation_words % self.pixels:
+            raise ValueError(f"activation_words must be a multiple of pixels ({self.pixels}), not {self.activation_words}.")
+
+    @property
+    def multipliers(self) -> int:
+        """Multipliers that form int8 products: the array's and the depthwise unit's three taps per channel."""
+        return self.group * self.outputs * self.pixels + 3 * self.group
+
+    @property
+    def bank_words(self) -> int:
+        """Words in one bank of activation memory."""
+        return self.activation_words // self.pixels
+
+    @property
+    def onchip_bytes(self) -> int:
+        """Bytes of on-chip data memory, weights counted as the 9-bit factors they are stored as."""
+        bits = self.activation_words * self.group * 8
+        bits += 3 * self.line_words * self.group * 8
+        bits += self.weight_words * self.outputs * self.group * 9
+        bits += self.constant_words * self.outputs * CONSTANT_BITS
+        bits += self.depthwise_words * (3 * self.group * 9 + self.depthwise_requantisers * CONSTANT_BITS)
+        bits += self.image_words * self.group * 8
+        return -(-bits // 8)
+
+    @property
+    def digest(self) -> str:
+        """Sixteen hex digits that name this configuration: a program compiled for another one is refused."""
+        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()[:16]

@@ -1,0 +1,84 @@
+"""Address of each word written to (or fetched beside) activation memory.
+
+Pixel ``q`` of a tensor lies in bank ``q % pixels`` at word ``base + (q // pixels) * stride + g``
+for channel group ``g``. All producers visit words in one order: slice, segment of pixels, group of
+the slice, pixel of the segment; a walker follows that order one word per step.
+"""
+
+from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+
+ADDRESS_BITS = 16
+
+#: Where a tensor lies. ``base``: first word of the region in every bank; ``size``: words of the region in every
+#: bank, after which rows wrap around to ``base`` (a ring); ``stride``: words per pixel, i.e. groups of channels;
+#: ``groups``: groups per slice.
+WalkFields = data.StructLayout({"base": ADDRESS_BITS, "size": ADDRESS_BITS, "stride": 12, "groups": 12})
+
+
+class Walker(wiring.Component):
+    """Follows (slice, segment, group, pixel) order through a tensor in activation memory.
+
+    ``step`` consumes the current ``bank``/``address`` (valid the cycle after ``start``, and the cycle after every step).
+    ``end_group`` with a step: this was the group's last pixel in the segment; ``end_segment``: and the slice's
+    last group; ``end_slice``: and the slice's last segment.
+    """
+
+    def __init__(self, *, pixels: int):
+        self._bank_bits = (pixels - 1).bit_length()
+        super().__init__({
+            "fields": In(WalkFields),
+            "start": In(1),
+            "step": In(1),
+            "end_group": In(1),
+            "end_segment": In(1),
+            "end_slice": In(1),
+            "bank": Out(self._bank_bits),
+            "address": Out(ADDRESS_BITS),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        f = self.fields
+        # A position is the pixel's (bank, word of group 0), kept relative to the base so that the wrap is one compare.
+        pixel, segment = Signal(ADDRESS_BITS), Signal(ADDRESS_BITS)
+        segment_bank = Signal(self._bank_bits)
+        group, slice_group = Signal(12), Signal(12)
+
+        bank_after = Signal(self._bank_bits)
+        pixel_after, stepped = Signal(ADDRESS_BITS), Signal(ADDRESS_BITS)
+        m.d.comb += [
+            bank_after.eq(self.bank + 1),
+            stepped.eq(pixel + f.stride),
+            pixel_after.eq(Mux(self.bank.all(), Mux(stepped == f.size, 0, stepped), pixel)),
+            self.address.eq(f.base + pixel + group),
+        ]
+        with m.If(self.step):
+            m.d.sync += [self.bank.eq(bank_after), pixel.eq(pixel_after)]
+            with m.If(self.end_group):
+                m.d.sync += [self.bank.eq(segment_bank), pixel.eq(segment), group.eq(group + 1)]
+            with m.If(self.end_segment):
+                m.d.sync += [
+                    Cat(self.bank, segment_bank).eq(Cat(bank_after, bank_after)),
+                    Cat(pixel, segment).eq(Cat(pixel_after, pixel_after)),
+                    group.eq(slice_group),
+                ]
+            with m.If(self.end_slice):
+                m.d.sync += [
+                    Cat(self.bank, segment_bank, pixel, segment).eq(0),
+                    group.eq(slice_group + f.groups),
+                    slice_group.eq(slice_group + f.groups),
+                ]
+        with m.If(self.start):
+            m.d.sync += Cat(self.bank, segment_bank, pixel, segment, group, slice_group).eq(0)
+        return m
+
+
+def walk_fields(*, base: int, size: int, stride: int, groups: int) -> dict[str, int]:
+    """Checked values of :data:`WalkFields`: words, see there; ``size`` must be whole pixels (``ValueError``)."""
+    if size % stride:
+        raise ValueError(f"A region of {size} words does not hold whole pixels of {stride} words.")
+    if base + size > 1 << ADDRESS_BITS or stride >= 1 << 12 or groups >= 1 << 12:
+        raise ValueError(f"A region of {size} words at {base} with {stride} groups does not fit the walker's registers.")
+    return {"base": base, "size": size, "stride": stride, "groups": groups}
