@@ -105,12 +105,13 @@ class Requantise(wiring.Component):
     ``acc`` (signed 32, without the bias) and ``constants`` are taken in every cycle with ``valid``; the byte of it is
     on ``o`` in the cycle ``o_valid`` is high, ``LATENCY`` cycles later. There is no back-pressure.
     ``constants``: bias in 27 bits (the sum wraps around as an int32), multiplier 0..2^31-1, normalised or not,
-    shift ``MIN_SHIFT``..``MAX_SHIFT``. ``range`` must stay while values are in flight; any signed 9-bit ``zero_point``
+    shift ``MIN_SHIFT``..``MAX_SHIFT``. ``range`` is taken ``RANGE_DELAY`` cycles after ``acc``; any signed 9-bit ``zero_point``
     and ``lo <= hi`` will do. ``o`` is the byte as a pattern of bits, int8 or uint8 alike.
     ``multiplier`` is the class that forms products, with the ports and the latency of :class:`Multiplier`.
     """
 
     LATENCY = Multiplier.LATENCY + RoundingShift.LATENCY + 6
+    RANGE_DELAY = LATENCY - 3
 
     def __init__(self, *, multiplier: type[Multiplier] = Multiplier):
         if multiplier.LATENCY != Multiplier.LATENCY:
@@ -159,17 +160,18 @@ class Requantise(wiring.Component):
         # Cycles 8 to 10: the second one. Its amount is due a cycle early.
         m.d.comb += [divide.i.eq(high), divide.amount.eq(delayed(m, right, product.LATENCY + 1))]
 
-        # Cycle 11: the zero point.
+        # Cycle 11: the zero point. The range is taken here and travels on.
         total = Signal(signed(12), reset_less=True)
         m.d.sync += total.eq(divide.o + self.range.zero_point)
+        lo, hi = delayed(m, self.range.lo, 1), delayed(m, self.range.hi, 1)
 
         # Cycle 12: compare with both limits.
         low, high_side, byte = Signal(reset_less=True), Signal(reset_less=True), Signal(8, reset_less=True)
-        m.d.sync += [low.eq(total < self.range.lo), high_side.eq(total > self.range.hi), byte.eq(total)]
+        m.d.sync += [low.eq(total < lo), high_side.eq(total > hi), byte.eq(total)]
 
         # Cycle 13: choose.
         clamped = Signal(8, reset_less=True)
-        m.d.sync += clamped.eq(Mux(low, self.range.lo, Mux(high_side, self.range.hi, byte)))
+        m.d.sync += clamped.eq(Mux(low, delayed(m, lo, 1), Mux(high_side, delayed(m, hi, 1), byte)))
         m.d.comb += self.o.eq(clamped)
         return m
 

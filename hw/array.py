@@ -1,0 +1,265 @@
+"""The pointwise array: a chain of slices, each one output channel of several pixels.
+
+Nothing is broadcast. Activations, weight addresses, accumulator control and the weights being loaded each pass one
+register per slice, neighbour to neighbour, so slice ``j`` does at cycle ``t + j`` what slice 0 does at ``t``. Every slice
+holds its own weights and constants and requantises its own results, one pixel per cycle; only bytes leave the chain.
+"""
+
+from amaranth.hdl import Cat, Module, Mux, Signal, signed
+from amaranth.lib import data, wiring
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import In, Out
+
+from narrows.hw.config import ACCUMULATOR_BITS, CONSTANT_BITS, EngineConfig
+from narrows.hw.ports import ChannelConstants, OutputRange
+from narrows.hw.products import LATENCY as PRODUCTS_LATENCY
+from narrows.hw.products import STRATEGIES
+from narrows.hw.requantise import Requantise
+from narrows.hw.walker import ADDRESS_BITS
+
+#: Cycles from an op at the array's port to its activations entering slice 0: the memory's two, then the zero point.
+ACTIVATION_DELAY = 3
+#: Cycles from an op entering slice 0's weight chain to its sum: memory 2, a plain register 1 and the products.
+SUM_DELAY = 3 + PRODUCTS_LATENCY
+
+
+def array_op(config: EngineConfig) -> data.StructLayout:
+    """One cycle's work: ``group`` input channels of ``pixels`` pixels times ``outputs`` output channels.
+
+    ``address``: word of every bank of activation memory. ``weight``, ``constant``: words of the local memories.
+    ``first``/``last``: of the input channels of a result. ``idle``: adds nothing (a result must take ``pixels`` cycles). ``project``: which stage it belongs to.
+    ``pixels``: which pixels are real. ``end_*``: the result's last pixel is the last of its group, segment, slice.
+    """
+    return data.StructLayout({
+        "address": ADDRESS_BITS,
+        "weight": (config.weight_words - 1).bit_length(),
+        "constant": (config.constant_words - 1).bit_length(),
+        "first": 1,
+        "last": 1,
+        "idle": 1,
+        "project": 1,
+        "pixels": config.pixels,
+        "end_group": 1,
+        "end_segment": 1,
+        "end_slice": 1,
+    })
+
+
+def array_result(config: EngineConfig) -> data.StructLayout:
+    """One pixel's ``outputs`` results as a word, with the flags of its op."""
+    return data.StructLayout({
+        "data": 8 * config.outputs,
+        "project": 1,
+        "end_group": 1,
+        "end_segment": 1,
+        "end_slice": 1,
+    })
+
+
+def memory_load(*, lanes: int, depth: int, width: int) -> data.StructLayout:
+    """One lane of a word on its way into the local memories: ``enable``, ``lane``, ``address``, ``data``."""
+    return data.StructLayout({"enable": 1, "lane": range(max(lanes, 2)), "address": range(depth), "data": width})
+
+
+def weight_load(config: EngineConfig) -> data.StructLayout:
+    """``group`` 9-bit factors for one slice."""
+    return memory_load(lanes=config.outputs, depth=config.weight_words, width=9 * config.group)
+
+
+def constant_load(config: EngineConfig) -> data.StructLayout:
+    """One channel's constants for one slice."""
+    return memory_load(lanes=config.outputs, depth=config.constant_words, width=CONSTANT_BITS)
+
+
+def pixel_factors(config: EngineConfig) -> data.ArrayLayout:
+    """``group`` 9-bit signed factors of each of ``pixels`` pixels."""
+    return data.ArrayLayout(data.ArrayLayout(signed(9), config.group), config.pixels)
+
+
+def result_flags(config: EngineConfig) -> data.StructLayout:
+    """Whose result it is and what it ends."""
+    return data.StructLayout({"project": 1, "end_group": 1, "end_segment": 1, "end_slice": 1})
+
+
+def delayed(m: Module, signal, cycles: int, *, name: str):
+    """``signal`` that many cycles later."""
+    for cycle in range(cycles):
+        later = Signal.like(signal, name=f"{name}_after{cycle + 1}")
+        m.d.sync += later.eq(signal)
+        signal = later
+    return signal
+
+
+class Accumulate(data.Struct):
+    """What slice ``j`` does with the sum of the cycle."""
+
+    valid: 1
+    first: 1
+    last: 1
+
+
+class Slice(wiring.Component):
+    """Output channel ``index`` of ``pixels`` pixels: weights, products, accumulators, constants, requantiser.
+
+    ``weight`` is the address of the op whose ``activations`` come ``ACTIVATION_DELAY`` cycles later and whose
+    ``accumulate``, ``constant`` and ``project`` come ``SUM_DELAY`` cycles later. After the last sum the pixels' bytes leave
+    ``o`` in turn, the first ``LATENCY`` cycles after ``accumulate``.
+    """
+
+    LATENCY = 2 + Requantise.LATENCY
+
+    def __init__(self, *, config: EngineConfig, index: int):
+        self._config = config
+        self._index = index
+        super().__init__({
+            "weight": In(range(config.weight_words)),
+            "activations": In(pixel_factors(config)),
+            "accumulate": In(Accumulate),
+            "constant": In(range(config.constant_words)),
+            "project": In(1),
+            "ranges": In(data.ArrayLayout(OutputRange, 2)),
+            "load_weight": In(weight_load(config)),
+            "load_constant": In(constant_load(config)),
+            "o": Out(8),
+        })
+
+    def _local_memory(self, m, name, load, address):
+        """A word of this slice's memory, two cycles after its address: the memory's register, then its output register."""
+        depth, width = 1 << len(load.address), len(load.data)
+        m.submodules[name] = memory = Memory(shape=width, depth=depth, init=[])
+        write, read = memory.write_port(), memory.read_port()
+        word = Signal(width, name=f"{name}_word", reset_less=True)
+        m.d.comb += [
+            write.en.eq(load.enable & (load.lane == self._index)),
+            write.addr.eq(load.address),
+            write.data.eq(load.data),
+            read.addr.eq(address),
+        ]
+        m.d.sync += word.eq(read.data)
+        return word
+
+    def elaborate(self, platform):
+        m = Module()
+        config = self._config
+        factors = Signal(9 * config.group, reset_less=True)
+        # Cycles 1, 2: memory. Cycle 3: a plain register lets the memory stand far from the multipliers.
+        m.d.sync += factors.eq(self._local_memory(m, "weights", self.load_weight, self.weight))
+
+        # Sums arrive with `accumulate`. Cycle 1 after it: accumulators. Cycle 2: results wait to be requantised in turn.
+        last, finished = Signal(), Signal()
+        m.d.comb += last.eq(self.accumulate.valid & self.accumulate.last)
+        m.d.sync += finished.eq(last)
+        waiting = [Signal(signed(ACCUMULATOR_BITS), name=f"waiting{p}", reset_less=True) for p in range(config.pixels)]
+        for pixel in range(config.pixels):
+            m.submodules[f"products{pixel}"] = products = STRATEGIES[config.products](group=config.group)
+            accumulator = Signal(signed(ACCUMULATOR_BITS), name=f"accumulator{pixel}", reset_less=True)
+            m.d.comb += [products.a.eq(self.activations[pixel]), products.b.eq(factors)]
+            with m.If(self.accumulate.valid):
+                m.d.sync += accumulator.eq(Mux(self.accumulate.first, 0, accumulator) + products.o)
+            m.d.sync += waiting[pixel].eq(Mux(finished, accumulator, waiting[min(pixel + 1, config.pixels - 1)]))
+
+        # The constants are addressed with the last sum, so they stand beside the first pixel, and are held for the others.
+        held, constant = Signal.like(self.constant), Signal.like(self.constant)
+        project, project_held = Signal(), Signal()
+        m.d.comb += [constant.eq(Mux(last, self.constant, held)), project.eq(Mux(last, self.project, project_held))]
+        m.d.sync += [held.eq(constant), project_held.eq(project)]
+        m.submodules.requantise = requantise = Requantise()
+        m.d.comb += [
+            requantise.acc.eq(waiting[0]),
+            requantise.constants.eq(self._local_memory(m, "constants", self.load_constant, constant)),
+            requantise.range.eq(self.ranges[delayed(m, project, 2 + Requantise.RANGE_DELAY, name="project_range")]),
+            self.o.eq(requantise.o),
+        ]
+        return m
+
+
+class PointwiseArray(wiring.Component):
+    """``outputs`` slices in a chain. ``op`` is taken every cycle it is ``valid``; its ``words`` come two cycles later.
+
+    Ops of one result must span ``pixels`` cycles or more, for a slice requantises one pixel per cycle. The first pixel's
+    word leaves ``o`` ``latency`` cycles after the result's last op, the others follow. ``zero_points`` and ``ranges``
+    belong to expand (0) and project (1) and are static while their ops are in flight; ``signed_input``: bytes are int8.
+    ``forming``: products of a real op are being formed.
+    """
+
+    def __init__(self, *, config: EngineConfig):
+        self._config = config
+        self.latency = SUM_DELAY + Slice.LATENCY + config.outputs
+        super().__init__({
+            "valid": In(1),
+            "op": In(array_op(config)),
+            "words": In(data.ArrayLayout(8 * config.group, config.pixels)),
+            "zero_points": In(data.ArrayLayout(signed(9), 2)),
+            "signed_input": In(1),
+            "ranges": In(data.ArrayLayout(OutputRange, 2)),
+            "load_weight": In(weight_load(config)),
+            "load_constant": In(constant_load(config)),
+            "o_valid": Out(1),
+            "o": Out(array_result(config)),
+            "forming": Out(1),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        config = self._config
+        accumulate = Signal(Accumulate)
+        m.d.comb += [
+            accumulate.valid.eq(self.valid & ~self.op.idle),
+            accumulate.first.eq(self.op.first),
+            accumulate.last.eq(self.op.last),
+            self.forming.eq(accumulate.valid),
+        ]
+        links = {
+            "weight": self.op.weight,
+            "activations": self._activations(m),
+            "accumulate": delayed(m, accumulate, SUM_DELAY, name="accumulate"),
+            "constant": delayed(m, self.op.constant, SUM_DELAY, name="constant"),
+            "project": delayed(m, self.op.project, SUM_DELAY, name="project"),
+            "load_weight": self.load_weight,
+            "load_constant": self.load_constant,
+        }
+        for index in range(config.outputs):
+            m.submodules[f"slice{index}"] = slice_ = Slice(config=config, index=index)
+            m.d.comb += slice_.ranges.eq(self.ranges)
+            for name, link in links.items():
+                links[name] = here = Signal.like(link, name=f"{name}{index}")
+                m.d.sync += here.eq(link)
+                m.d.comb += getattr(slice_, name).eq(here)
+            # Slice j is j cycles late: the earlier ones wait for the last.
+            m.d.comb += self.o.data.word_select(index, 8).eq(
+                delayed(m, slice_.o, config.outputs - 1 - index, name=f"byte{index}")
+            )
+        self._flags(m, accumulate)
+        return m
+
+    def _activations(self, m):
+        """Nine-bit factors, ``ACTIVATION_DELAY`` cycles after their op: two for the memory, one to take the zero point off."""
+        factors = Signal(pixel_factors(self._config), reset_less=True)
+        zero_point = self.zero_points[delayed(m, self.op.project, ACTIVATION_DELAY - 1, name="project_read")]
+        for pixel in range(self._config.pixels):
+            for channel in range(self._config.group):
+                byte = self.words[pixel].word_select(channel, 8)
+                value = Cat(byte, byte[7] & self.signed_input).as_signed()
+                m.d.sync += factors[pixel][channel].eq(value - zero_point)
+        return factors
+
+    def _flags(self, m, accumulate):
+        """The last op's flags meet its results at the end of the chain, one pixel per cycle."""
+        result = Signal(result_flags(self._config))
+        pixels = Signal(self._config.pixels)
+        m.d.comb += [
+            pixels.eq(Mux(accumulate.valid & accumulate.last, self.op.pixels, 0)),
+            *(result[name].eq(self.op[name]) for name in ("project", "end_group", "end_segment", "end_slice")),
+        ]
+        result = delayed(m, result, self.latency - 1, name="flags")
+        pixels = delayed(m, pixels, self.latency - 1, name="pixels")
+        flags, left = Signal.like(result), Signal.like(pixels)
+        m.d.sync += left.eq(left >> 1)
+        with m.If(pixels.any()):
+            m.d.sync += [left.eq(pixels), flags.eq(result)]
+        final = ~(left >> 1).any()
+        m.d.comb += [
+            self.o_valid.eq(left[0]),
+            self.o.project.eq(flags.project),
+            *(self.o[name].eq(flags[name] & final) for name in ("end_group", "end_segment", "end_slice")),
+        ]
