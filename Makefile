@@ -1,0 +1,50 @@
+# make sim        one picture through the simulated board: make sim [MODEL=net.tflite] [IMAGE=cat.png] [ARGS='--top 3']
+# make test       lint and the normal tests; make test-all adds the slow ones
+# make setup      only the environment those two run in, in .venv
+# make clean      removes what was built; `make distclean` the environment too
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+# pytest's worker processes. Verilator builds dominate, so more than there are cores is slower.
+JOBS ?= 2
+
+.PHONY: setup sim test test-all lint types clean distclean
+.DEFAULT_GOAL := sim
+
+setup: $(VENV)/.narrows
+
+$(VENV)/pyvenv.cfg:
+	@.ci/venv $(VENV)
+
+# Stamps: pip takes seconds to find out that there is nothing to do.
+$(VENV)/.narrows: pyproject.toml | $(VENV)/pyvenv.cfg
+	@echo "installing Narrows and what it runs on into $(VENV)"
+	@$(PIP) install --editable .
+	@touch $@
+
+$(VENV)/.narrows-test: pyproject.toml | $(VENV)/pyvenv.cfg
+	@echo "installing Narrows and its tests' tools into $(VENV)"
+	@$(PIP) install --editable '.[test]'
+	@touch $@ $(VENV)/.narrows
+
+sim: $(VENV)/.narrows
+	@$(BIN)/narrows run $(MODEL) $(foreach image,$(IMAGE),--image $(image)) $(ARGS)
+
+test: lint
+	$(BIN)/pytest -n $(JOBS) -m 'not slow' $(ARGS)
+
+test-all: lint types
+	$(BIN)/pytest -n $(JOBS) $(ARGS)
+
+lint: $(VENV)/.narrows-test
+	$(BIN)/ruff check .
+
+types: $(VENV)/.narrows-test
+	$(BIN)/pyright
+
+clean:
+	rm -rf build .pytest_cache .ruff_cache .hypothesis *.egg-info
+
+distclean: clean
+	rm -rf $(VENV)
