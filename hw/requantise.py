@@ -1,11 +1,11 @@
 """Requantisation: from an int32 accumulator to a byte, TensorFlow Lite's double rounding bit for bit.
 
-    x = acc + bias                              int32
-    h = (x * 2^max(shift, 0) * M + 2^30) >> 31  ties toward +infinity (SaturatingRoundingDoublingHighMul)
-    y = h / 2^max(-shift, 0)                    ties away from zero (RoundingDivideByPOT)
+    x = (acc + bias) * 2^max(shift, 0)    int32, which wraps around
+    h = (x * M + 2^30) >> 31              ties toward +infinity (SaturatingRoundingDoublingHighMul)
+    y = h / 2^max(-shift, 0)              ties away from zero (RoundingDivideByPOT)
     byte = clamp(y + zero_point, lo, hi)
 
-The names in brackets are gemmlowp's. Where ``2 x`` leaves int32 the sums above are those of 64-bit numbers.
+The names in brackets are gemmlowp's.
 """
 
 from amaranth.hdl import C, Cat, Module, Mux, Signal, signed
@@ -105,8 +105,8 @@ class Requantise(wiring.Component):
     ``acc`` (signed 32, without the bias) and ``constants`` are taken in every cycle with ``valid``; the byte of it is
     on ``o`` in the cycle ``o_valid`` is high, ``LATENCY`` cycles later. There is no back-pressure.
     ``constants``: bias in 27 bits (the sum wraps around as an int32), multiplier 0..2^31-1, normalised or not,
-    shift ``MIN_SHIFT``..``MAX_SHIFT``. ``range`` is taken ``RANGE_DELAY`` cycles after ``acc``; any signed 9-bit ``zero_point``
-    and ``lo <= hi`` will do. ``o`` is the byte as a pattern of bits, int8 or uint8 alike.
+    shift ``MIN_SHIFT``..``MAX_SHIFT``. ``range`` belongs to the ``acc`` of ``RANGE_DELAY`` cycles before; any signed
+    9-bit ``zero_point`` and ``lo <= hi`` will do. ``o`` is the byte as a pattern of bits, int8 or uint8 alike.
     ``multiplier`` is the class that forms products, with the ports and the latency of :class:`Multiplier`.
     """
 
@@ -129,36 +129,35 @@ class Requantise(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         m.submodules.product = product = self._multiplier(a_width=ACCUMULATOR_BITS, b_width=MULTIPLIER_BITS)
-        # 33 bits of h; of y the ten bits -512..511 decide a clamp of y plus or minus 256 within -256..255.
-        m.submodules.divide = divide = RoundingShift(i_width=ACCUMULATOR_BITS + 1, o_width=11)
+        # Of y the ten bits -512..511 decide a clamp of y plus or minus 256 within -256..255.
+        m.submodules.divide = divide = RoundingShift(i_width=ACCUMULATOR_BITS, o_width=11)
         travelling = Signal(self.LATENCY)
         m.d.sync += travelling.eq(Cat(self.valid, travelling))
         m.d.comb += self.o_valid.eq(travelling[-1])
 
         # Cycle 0: the bias; the shift is split into a bit for left and an amount for right.
         shift = self.constants.shift
-        x = Signal(signed(ACCUMULATOR_BITS), reset_less=True)
+        biased = Signal(signed(ACCUMULATOR_BITS), reset_less=True)
         left, right = Signal(reset_less=True), Signal(_AMOUNT_BITS, reset_less=True)
         m.d.sync += [
-            x.eq(self.acc + self.constants.bias),
+            biased.eq(self.acc + self.constants.bias),
             left.eq(shift > 0),
             right.eq(Mux(shift < 0, -shift, 0)),
         ]
 
-        # Cycles 1 to 5: the product.
-        m.d.comb += [product.a.eq(x), product.b.eq(delayed(m, self.constants.multiplier, 1))]
-        left_then = delayed(m, left, product.LATENCY)
+        # Cycle 1: the shift to the left.
+        x = Signal(signed(ACCUMULATOR_BITS), reset_less=True)
+        m.d.sync += x.eq(Mux(left, biased << 1, biased))
 
-        # Cycle 6: a shift to the left by one is a product cut one bit lower.
-        cut, half = Signal(signed(ACCUMULATOR_BITS + 1), reset_less=True), Signal(reset_less=True)
-        m.d.sync += Cat(half, cut).eq(Mux(left_then, product.o >> 29, product.o >> 30))
+        # Cycles 2 to 6: the product.
+        m.d.comb += [product.a.eq(x), product.b.eq(delayed(m, self.constants.multiplier, 2))]
 
         # Cycle 7: the first rounding.
-        high = Signal(signed(ACCUMULATOR_BITS + 1), reset_less=True)
-        m.d.sync += high.eq(cut + half)
+        high = Signal(signed(ACCUMULATOR_BITS), reset_less=True)
+        m.d.sync += high.eq((product.o >> 31) + product.o[30])
 
         # Cycles 8 to 10: the second one. Its amount is due a cycle early.
-        m.d.comb += [divide.i.eq(high), divide.amount.eq(delayed(m, right, product.LATENCY + 1))]
+        m.d.comb += [divide.i.eq(high), divide.amount.eq(delayed(m, right, 1 + product.LATENCY))]
 
         # Cycle 11: the zero point. The range is taken here and travels on.
         total = Signal(signed(12), reset_less=True)

@@ -1,27 +1,22 @@
-"""Reference results and vectors that find the edges of requantisation, for the benches of what requantises."""
+"""Vectors that find the edges of requantisation, for the benches of what requantises."""
 
 import random
+from collections.abc import Sequence
+
+import numpy as np
+
+from narrows.arithmetic import mbqm, wrap32
 
 
-def mbqm(x: int, multiplier: int, shift: int) -> int:
-    """MultiplyByQuantizedMultiplier of TensorFlow Lite's reference kernels: two roundings, 64-bit product."""
-    left, right = max(shift, 0), max(-shift, 0)
-    high = (x * (1 << left) * multiplier + (1 << 30)) >> 31
-    remainder = high & ((1 << right) - 1)
-    return (high >> right) + (remainder > (((1 << right) - 1) >> 1) + (high < 0))
+def requantised(vectors: Sequence[tuple[int, int, int, int]], output: tuple[int, int, int]) -> list[int]:
+    """The bits of the byte of every (acc, bias, multiplier, shift), for ``output`` (zero point, lo, hi)."""
+    acc, bias, factor, shift = np.array(vectors, np.int64).reshape(-1, 4).T
+    zero_point, lo, hi = output
+    return [int(byte) & 0xFF for byte in np.clip(mbqm(wrap32(acc + bias), factor, shift) + zero_point, lo, hi)]
 
 
 def int32(x: int) -> int:
     return ((x + (1 << 31)) & 0xFFFFFFFF) - (1 << 31)
-
-
-def clamped(y: int, zero_point: int, lo: int, hi: int) -> int:
-    """The byte's bits of y."""
-    return max(lo, min(hi, y + zero_point)) & 0xFF
-
-
-def requantised(acc: int, bias: int, multiplier: int, shift: int, zero_point: int, lo: int, hi: int) -> int:
-    return clamped(mbqm(int32(acc + bias), multiplier, shift), zero_point, lo, hi)
 
 
 def multiplier(rng: random.Random) -> int:

@@ -2,6 +2,7 @@
 
 import os
 import random
+from collections import deque
 
 import cocotb
 from arithmetic_vectors import accumulators, requantised
@@ -10,7 +11,7 @@ from cocotb_harness import cases, pack, start
 
 from narrows.hw.ports import ChannelConstants, OutputRange
 
-LATENCY = int(os.environ["LATENCY"])
+LATENCY, RANGE_DELAY = int(os.environ["LATENCY"]), int(os.environ["RANGE_DELAY"])
 INT8, UINT8 = (-128, 127), (0, 255)
 
 #: (zero point, lo, hi): the types' limits, ReLU, ReLU6-like ranges and a single value.
@@ -25,28 +26,37 @@ RANGES = [
 ]
 
 
-async def run(dut, vectors, output, valid=lambda: True):
-    """Put (acc, bias, multiplier, shift) through the pipeline; each cycle's byte and valid bit must be the expected ones."""
-    zero_point, lo, hi = output
-    dut.range.value = pack(OutputRange, {"zero_point": zero_point, "lo": lo, "hi": hi})
-    expected = [None] * LATENCY  # what o must be, from this cycle on; None: not valid
-    todo = list(reversed(vectors))
-    while todo or any(byte is not None for byte in expected):
+async def run(dut, work, valid=lambda: True):
+    """Put work through the pipeline: (vectors, output) pairs, a vector being (acc, bias, multiplier, shift).
+
+    Each cycle's valid bit and byte must be the expected ones, and the range follows its accumulator by RANGE_DELAY.
+    """
+    todo = deque(
+        (vector, output, byte)
+        for vectors, output in work
+        for vector, byte in zip(vectors, requantised(vectors, output), strict=True)
+    )
+    flying = deque([None] * LATENCY)  # the one that leaves in this cycle first
+    while todo or any(flying):
         # At a falling edge: outputs of this cycle are there, inputs of this cycle are about to come.
-        want = expected.pop(0)
-        assert dut.o_valid.value == (want is not None)
-        if want is not None:
-            vector, byte = want
-            assert dut.o.value == byte, f"{vector} in {output}: {int(dut.o.value)}, not {byte}"
-        offered = bool(todo) and valid()
-        dut.valid.value = int(offered)
-        if offered:
-            vector = acc, bias, multiplier, shift = todo.pop()
+        leaving = flying.popleft()
+        assert dut.o_valid.value == (leaving is not None)
+        if leaving is not None:
+            assert dut.o.value == leaving[2], f"{leaving}: {int(dut.o.value)}"
+        entering = todo.popleft() if todo and valid() else None
+        flying.append(entering)
+        dut.valid.value = int(entering is not None)
+        if entering is not None:
+            acc, bias, multiplier, shift = entering[0]
             dut.acc.value = acc & 0xFFFFFFFF
             dut.constants.value = pack(ChannelConstants, {"bias": bias, "multiplier": multiplier, "shift": shift})
         else:
             dut.acc.value = random.getrandbits(32)
-        expected.append((vector, requantised(*vector, *output)) if offered else None)
+        if ranging := flying[-1 - RANGE_DELAY]:
+            zero_point, lo, hi = ranging[1]
+            dut.range.value = pack(OutputRange, {"zero_point": zero_point, "lo": lo, "hi": hi})
+        else:
+            dut.range.value = random.getrandbits(27)
         await FallingEdge(dut.clk)
 
 
@@ -55,22 +65,23 @@ async def run(dut, vectors, output, valid=lambda: True):
 async def every_shift(dut, output) -> None:
     await start(dut)
     rng = random.Random(f"{output}")
-    await run(dut, [accumulators(rng, shift) for shift in range(-31, 2) for _ in range(100)], output)
+    await run(dut, [([accumulators(rng, shift) for shift in range(-31, 2) for _ in range(100)], output)])
 
 
 @cocotb.test()
-async def bubbles(dut) -> None:
+async def changing(dut) -> None:
+    """Another channel and another range with every value, with and without gaps."""
     await start(dut)
     rng = random.Random(7)
-    vectors = [accumulators(rng, rng.randint(-12, -2)) for _ in range(1000)]
-    await run(dut, vectors, RANGES[0], lambda: rng.random() < 0.4)
+    work = [([accumulators(rng, rng.randint(-12, 1))], rng.choice(RANGES)) for _ in range(2000)]
+    await run(dut, work, lambda: rng.random() < 0.4)
+    await run(dut, work)
 
 
 @cocotb.test()
 async def drawn(dut) -> None:
     await start(dut)
-    for case in cases():
-        await run(dut, [tuple(vector) for vector in case["vectors"]], tuple(case["output"]))
+    await run(dut, [(case["vectors"], case["output"]) for case in cases()])
 
 
 @cocotb.test()
@@ -83,8 +94,7 @@ async def ties(dut) -> None:
             tie = (2 * quotient + 1) << -shift  # times 2^30 / 2^31: half of it, i.e. an odd number of halves
             vectors += [(tie + near, 0, 1 << 30, shift) for near in (-2, -1, 0, 1, 2) if abs(tie) < 1 << 30]
     vectors += [(acc, 0, 1 << 30, 1) for acc in range(-300, 300)] + [(acc, 0, 1 << 29, 1) for acc in range(-300, 300)]
-    for output in (-128, *INT8), (0, *INT8), (7, *UINT8):
-        await run(dut, vectors, output)
+    await run(dut, [(vectors, output) for output in ((-128, *INT8), (0, *INT8), (7, *UINT8))])
 
 
 @cocotb.test()
@@ -98,8 +108,7 @@ async def dead_channels(dut) -> None:
         for bias in biases
         for multiplier, shift in ((0, 0), (0, -31), (0, 1), ((1 << 31) - 1, -31), (1 << 30, -31), (1, 1), (1, -31))
     ]
-    for output in RANGES:
-        await run(dut, vectors, output)
+    await run(dut, [(vectors, output) for output in RANGES])
 
 
 @cocotb.test()
@@ -110,4 +119,4 @@ async def average(dut) -> None:
     for count in (1, 2, 9, 16, 49, 64, 81, 289):
         multiplier = min((1 << 31) // count + 1, (1 << 31) - 1)
         sums = {rng.randint(0, 255 * count) for _ in range(500)} | {0, 255 * count}
-        await run(dut, [(total, 0, multiplier, 0) for total in sorted(sums)], (0, *UINT8))
+        await run(dut, [([(total, 0, multiplier, 0) for total in sorted(sums)], (0, *UINT8))])

@@ -4,9 +4,10 @@ import os
 import random
 
 import cocotb
-from arithmetic_vectors import mbqm
 from cocotb.triggers import FallingEdge
 from cocotb_harness import start
+
+from narrows.arithmetic import rounding_divide_by_pot
 
 LATENCY, I_WIDTH, O_WIDTH = (int(os.environ[name]) for name in ("LATENCY", "I_WIDTH", "O_WIDTH"))
 
@@ -17,8 +18,7 @@ def expected(value: int, amount: int) -> int | None:
     floor = value >> amount
     if not -limit <= floor < limit:
         return None
-    # MBQM with a multiplier of one half, of twice the value, is the rounding shift alone.
-    return mbqm(2 * value, 1 << 30, -amount)
+    return int(rounding_divide_by_pot(value, amount))
 
 
 @cocotb.test()
