@@ -1,0 +1,302 @@
+"""Linear regions of external memory as streams of 16-bit words, and the arbiter they share the controller through.
+
+Byte addresses are even everywhere; lengths and counts are in words of 16 bits.
+"""
+
+from amaranth.hdl import Cat, Module, Mux, Signal, signed
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.fifo import SyncFIFO, SyncFIFOBuffered
+from amaranth.lib.wiring import In, Out
+
+#: Byte addresses reach 32 MB; a transfer has up to 2**24 words.
+BYTE_ADDRESS_BITS = 25
+COUNT_BITS = 25
+
+#: The longest burst a client may ask for, in words.
+MAX_BURST = 256
+LENGTH_BITS = MAX_BURST.bit_length()
+
+#: A client's request: ``length`` words (1 to ``MAX_BURST``) from word ``address`` (bytes / 2) on.
+Burst = data.StructLayout({"address": BYTE_ADDRESS_BITS - 1, "length": LENGTH_BITS})
+
+#: The controller's request: the same, and which way.
+ControllerBurst = data.StructLayout({"address": BYTE_ADDRESS_BITS - 1, "length": LENGTH_BITS, "write": 1})
+
+#: Words read, in the order they were asked for. They can't be held back: who asks has room.
+ReadData = wiring.Signature({"valid": Out(1), "payload": Out(16)})
+
+#: Bursts the arbiter passes on before the first of them is over.
+_TURNS = 4
+
+
+class _Bursts(wiring.Component):
+    """Cuts a region into requests of ``burst`` words, the last one shorter.
+
+    ``grant`` (a level) lets the request of ``length`` words go; one cycle after ``taken`` it must know of it. A taken request is followed by the next one three cycles later at the earliest.
+    """
+
+    def __init__(self, *, burst: int):
+        self._burst = burst
+        super().__init__({
+            "start": In(1),
+            "address": In(BYTE_ADDRESS_BITS),
+            "words": In(COUNT_BITS),
+            "grant": In(1),
+            "length": Out(LENGTH_BITS),
+            "taken": Out(1),
+            "request": Out(stream.Signature(Burst)),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        address, words = Signal(BYTE_ADDRESS_BITS - 1), Signal(COUNT_BITS)
+        settled, left = Signal(), Signal()
+        below = self._burst.bit_length() - 1
+
+        # Cycle 0: a new position.  Cycle 1: its length is known, the request goes if granted.  Cycle 2: it is offered.
+        m.d.sync += [
+            self.length.eq(Mux(words[below:].any(), self._burst, words[:below])),
+            left.eq(words.any()),
+            settled.eq(1),
+        ]
+        with m.If(settled & left & self.grant):
+            m.d.sync += self.request.valid.eq(1)
+        m.d.comb += [
+            self.request.payload.address.eq(address),
+            self.request.payload.length.eq(self.length),
+            self.taken.eq(self.request.valid & self.request.ready),
+        ]
+        with m.If(self.taken):
+            m.d.sync += [
+                self.request.valid.eq(0),
+                address.eq(address + self.length),
+                words.eq(words - self.length),
+                settled.eq(0),
+            ]
+        with m.If(self.start):
+            m.d.sync += [address.eq(self.address >> 1), words.eq(self.words), settled.eq(0)]
+        return m
+
+
+class _Transfer(wiring.Component):
+    """What reader and writer have in common: parameters and the count of words that are under way."""
+
+    def __init__(self, *, burst: int, depth: int, members: dict[str, wiring.Member]):
+        if not (2 <= burst <= MAX_BURST and burst & (burst - 1) == 0):
+            raise ValueError(f"A burst must be a power of two from 2 to {MAX_BURST} words, not {burst}.")
+        if depth & (depth - 1) or depth < 2 * burst:
+            raise ValueError(f"The FIFO must hold a power of two of words and two bursts of {burst}, not {depth} words.")
+        self._burst, self._depth = burst, depth
+        super().__init__({
+            "start": In(1),
+            "address": In(BYTE_ADDRESS_BITS),
+            "words": In(COUNT_BITS),
+            "done": Out(1),
+            "request": Out(stream.Signature(Burst)),
+            **members,
+        })
+
+    def _bursts(self, m: Module) -> _Bursts:
+        """Issue the requests of the transfer."""
+        m.submodules.bursts = bursts = _Bursts(burst=self._burst)
+        wiring.connect(m, wiring.flipped(self.request), bursts.request)
+        m.d.comb += [bursts.start.eq(self.start), bursts.address.eq(self.address), bursts.words.eq(self.words)]
+        return bursts
+
+    def _fifo(self, m: Module) -> SyncFIFOBuffered:
+        """The FIFO; its block RAM holds ``depth`` words, its output register one more."""
+        m.submodules.fifo = fifo = SyncFIFOBuffered(width=16, depth=self._depth + 1)
+        return fifo
+
+    def _count(self, m: Module, moved) -> None:
+        """``done`` is the sign of the words still to be ``moved``, less one."""
+        rest = Signal(signed(COUNT_BITS + 1), init=-1)
+        m.d.comb += self.done.eq(rest < 0)
+        with m.If(moved):
+            m.d.sync += rest.eq(rest - 1)
+        with m.If(self.start):
+            m.d.sync += rest.eq(self.words - 1)
+
+
+class MemoryReader(_Transfer):
+    """``words`` words from byte ``address`` on, read in bursts ahead of need, come out of ``o``.
+
+    ``start`` (one cycle, while ``done``) takes ``address`` and ``words`` (0 to 2**24). ``done`` falls in the next cycle
+    and rises after the last word has left ``o``; it stays high for 0 words. ``burst`` words are asked for at once, and
+    only if the FIFO of ``depth`` words has room for them beside all that was asked for before. The first request is
+    offered three cycles after ``start``; a word is offered at ``o`` two cycles after it came in at ``read``.
+    """
+
+    def __init__(self, *, burst: int = 128, depth: int = 512):
+        members = {"read": In(ReadData), "o": Out(stream.Signature(16))}
+        super().__init__(burst=burst, depth=depth, members=members)
+
+    def elaborate(self, platform):
+        m = Module()
+        bursts, fifo = self._bursts(m), self._fifo(m)
+        popped = Signal()
+        m.d.comb += [
+            fifo.w_data.eq(self.read.payload),
+            fifo.w_en.eq(self.read.valid),
+            self.o.payload.eq(fifo.r_data),
+            self.o.valid.eq(fifo.r_rdy),
+            fifo.r_en.eq(self.o.ready),
+            popped.eq(self.o.valid & self.o.ready),
+        ]
+        self._count(m, popped)
+
+        # Room that is neither taken nor promised; a power of two of bursts, so a compare is a look at the upper bits.
+        free = Signal(range(self._depth + 1), init=self._depth)
+        m.d.sync += [
+            free.eq(free + popped - Mux(bursts.taken, bursts.length, 0)),
+            bursts.grant.eq(free[self._burst.bit_length() - 1 :].any()),
+        ]
+        return m
+
+
+class MemoryWriter(_Transfer):
+    """The next ``words`` words of ``i`` go to byte ``address`` and those after it.
+
+    ``start`` as for :class:`MemoryReader`. Words of ``i`` gather in a FIFO of ``depth`` words, before ``start`` too; a
+    burst is asked for when all its words are there. ``done`` rises when the controller has taken the last word: what is
+    read from then on sees it, as requests are served in order.
+    """
+
+    def __init__(self, *, burst: int = 128, depth: int = 512):
+        members = {"i": In(stream.Signature(16)), "write": Out(stream.Signature(16))}
+        super().__init__(burst=burst, depth=depth, members=members)
+
+    def elaborate(self, platform):
+        m = Module()
+        bursts, fifo = self._bursts(m), self._fifo(m)
+        m.d.comb += [
+            fifo.w_data.eq(self.i.payload),
+            fifo.w_en.eq(self.i.valid),
+            self.i.ready.eq(fifo.w_rdy),
+            self.write.payload.eq(fifo.r_data),
+            self.write.valid.eq(fifo.r_rdy),
+            fifo.r_en.eq(self.write.ready),
+        ]
+        self._count(m, self.write.valid & self.write.ready)
+
+        # Words in the FIFO that no request has claimed.
+        level = Signal(range(self._depth + 2))
+        pushed = self.i.valid & self.i.ready
+        m.d.sync += level.eq(level + pushed - Mux(bursts.taken, bursts.length, 0))
+        m.d.comb += bursts.grant.eq(level >= bursts.length)
+        return m
+
+
+class _Turns(wiring.Component):
+    """Whose words pass: ``turn`` (one bit per client) for ``length`` steps each, in the order of ``push``.
+
+    A turn begins two cycles after its push, or right after the one before it. ``room`` allows a push.
+    """
+
+    def __init__(self, *, clients: int):
+        self._clients = clients
+        super().__init__({
+            "push": In(clients),
+            "length": In(LENGTH_BITS),
+            "room": Out(1),
+            "step": In(1),
+            "turn": Out(clients),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        layout = data.StructLayout({"turn": self._clients, "left": signed(LENGTH_BITS + 1)})
+        m.submodules.queue = queue = SyncFIFO(width=layout.size, depth=_TURNS)
+        entry, after = Signal(layout), data.View(layout, queue.r_data)
+        m.d.comb += [
+            entry.turn.eq(self.push),
+            entry.left.eq(self.length - 2),  # negative at the last step
+            queue.w_data.eq(entry),
+            queue.w_en.eq(self.push.any()),
+            self.room.eq(queue.w_rdy),
+        ]
+        left = Signal(signed(LENGTH_BITS + 1))
+        with m.If(self.step):
+            m.d.sync += left.eq(left - 1)
+        with m.If(~self.turn.any() | (self.step & (left < 0))):
+            m.d.comb += queue.r_en.eq(1)
+            m.d.sync += [self.turn.eq(Mux(queue.r_rdy, after.turn, 0)), left.eq(after.left)]
+        return m
+
+
+class MemoryArbiter(wiring.Component):
+    """Shares the controller among ``readers`` clients that read and ``writers`` that write, burst by burst.
+
+    Of the requests offered in a cycle the one of the lowest index goes first, readers before writers; at most one in two
+    cycles. Clients' bursts are served in the order they were taken, so a read taken after a write sees its words. Words
+    read reach their reader one cycle after ``read``, words to write pass without a register. The controller's answer
+    must not come before the third cycle after its request. ``read_words``/``write_words`` are high for one
+    cycle per word.
+    """
+
+    def __init__(self, *, readers: int, writers: int):
+        if readers < 1 or writers < 1:
+            raise ValueError(f"An arbiter needs a reader and a writer or more, not {readers} and {writers}.")
+        self._readers, self._writers = readers, writers
+        super().__init__({
+            "read_requests": In(stream.Signature(Burst)).array(readers),
+            "reads": Out(ReadData).array(readers),
+            "write_requests": In(stream.Signature(Burst)).array(writers),
+            "writes": In(stream.Signature(16)).array(writers),
+            "request": Out(stream.Signature(ControllerBurst)),
+            "read": In(ReadData),
+            "write": Out(stream.Signature(16)),
+            "read_words": Out(1),
+            "write_words": Out(1),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.read_turns = reading = _Turns(clients=self._readers)
+        m.submodules.write_turns = writing = _Turns(clients=self._writers)
+        self._requests(m, reading, writing)
+
+        # Words read: one register, then to the reader whose turn it is.
+        m.d.comb += reading.step.eq(self.read.valid)
+        m.d.sync += [self.read_words.eq(reading.step), self.write_words.eq(writing.step)]
+        word = Signal(16, reset_less=True)
+        m.d.sync += word.eq(self.read.payload)
+        for index, reader in enumerate(self.reads):
+            m.d.sync += reader.valid.eq(self.read.valid & reading.turn[index])
+            m.d.comb += reader.payload.eq(word)
+
+        # Words to write: from the writer whose turn it is.
+        for index, writer in enumerate(self.writes):
+            m.d.comb += writer.ready.eq(self.write.ready & writing.turn[index])
+            with m.If(writing.turn[index]):
+                m.d.comb += [self.write.valid.eq(writer.valid), self.write.payload.eq(writer.payload)]
+        m.d.comb += writing.step.eq(self.write.valid & self.write.ready)
+        return m
+
+    def _requests(self, m: Module, reading: _Turns, writing: _Turns) -> None:
+        """Take the first request on offer into a register, and note whose turn it will be."""
+        clients = [*self.read_requests, *self.write_requests]
+        chosen, taken = Signal(Burst), Signal(len(clients))
+        free = ~self.request.valid & reading.room & writing.room
+        for index, client in enumerate(clients):
+            m.d.comb += [
+                client.ready.eq(free & ~Cat(other.valid for other in clients[:index]).any()),
+                taken[index].eq(client.valid & client.ready),
+            ]
+        for client in reversed(clients):
+            with m.If(client.valid):
+                m.d.comb += chosen.eq(client.payload)
+        m.d.comb += [
+            Cat(reading.push, writing.push).eq(taken),
+            reading.length.eq(chosen.length),
+            writing.length.eq(chosen.length),
+        ]
+        with m.If(self.request.ready):
+            m.d.sync += self.request.valid.eq(0)
+        with m.If(taken.any()):
+            m.d.sync += [
+                self.request.valid.eq(1),
+                self.request.payload.address.eq(chosen.address),
+                self.request.payload.length.eq(chosen.length),
+                self.request.payload.write.eq(writing.push.any()),
+            ]
