@@ -264,14 +264,14 @@ def residual_fields(layer: Add, *, a_index: int = 0) -> dict[str, int | Mapping[
         if not least <= shift <= most:
             raise NarrowsError(f"{where}: the shift {shift} of {name} is outside {least}..{most}: its scale is out of proportion.")
     try:
-        limit = output_range(zero_point=layer.zero_point, lo=layer.lo, hi=layer.hi)
+        limit = output_range(zero_point=int(layer.zero_point), lo=int(layer.lo), hi=int(layer.hi))
     except ValueError as error:
         raise NarrowsError(f"{where}: {error}") from error
     return {
         "enable": 1,
         "signed": int(layer.output.dtype == "int8"),
-        "z1": a.zero_point,
-        "z2": b.zero_point,
+        "z1": int(a.zero_point),
+        "z2": int(b.zero_point),
         "m1": int(m1),
         "m2": int(m2),
         "mo": int(mo),
