@@ -79,6 +79,6 @@ def walk_fields(*, base: int, size: int, stride: int, groups: int) -> dict[str, 
     """Checked values of :data:`WalkFields`: words, see there; ``size`` must be whole pixels (``ValueError``)."""
     if size % stride:
         raise ValueError(f"A region of {size} words does not hold whole pixels of {stride} words.")
-    if base + size > 1 << ADDRESS_BITS or stride >= 1 << 12 or groups >= 1 << 12:
+    if base + size > 1 << ADDRESS_BITS or size >= 1 << ADDRESS_BITS or stride >= 1 << 12 or groups >= 1 << 12:
         raise ValueError(f"A region of {size} words at {base} with {stride} groups does not fit the walker's registers.")
     return {"base": base, "size": size, "stride": stride, "groups": groups}
