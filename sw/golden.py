@@ -141,7 +141,7 @@ def run_network(network: Network, image: np.ndarray) -> list[np.ndarray]:
 
 
 def _host(network: Network, ops: Sequence[HostOp], values: dict[int, np.ndarray]) -> dict[int, np.ndarray]:
-    return run_operators(network.model, [network.model.operators[h.op] for h in ops], values)
+    return run_operators(network.model, [network.model.operators[h.op] for h in ops], network.constants | values)
 
 
 def run_pre(network: Network, model_input: np.ndarray) -> np.ndarray:
@@ -162,4 +162,4 @@ def run_post(network: Network, engine_output: np.ndarray) -> list[np.ndarray]:
             f"the model has {tensor.dtype} {list(tensor.shape)} there"
         )
     values = _host(network, network.post, {tensor.index: engine_output.reshape(tensor.shape)})
-    return [values[i] if i in values else model.tensors[i].data for i in model.outputs]
+    return [values.get(i, model.tensors[i].data) for i in model.outputs]

@@ -130,7 +130,8 @@ class Network:
 
     ``input`` is the image tensor the engine reads and ``output`` the one it writes; ``pre`` turns the
     model's input into ``input``, ``post`` the engine's ``output`` into the model's outputs. ``model`` is
-    the parsed ``.tflite`` (``narrows.tflite_file``), which the host operators are run from.
+    the parsed ``.tflite`` (``narrows.tflite_file``), which the host operators are run from;
+    ``constants`` holds the values (by tensor index) of its constant subgraphs.
     ``notes`` say in words what each applied graph rule did.
     """
 
@@ -141,6 +142,7 @@ class Network:
     pre: tuple[HostOp, ...]
     post: tuple[HostOp, ...]
     notes: tuple[str, ...] = field(default=())
+    constants: dict[int, np.ndarray] = field(default_factory=dict)
 
 
 class NarrowsError(Exception):

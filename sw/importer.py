@@ -1,0 +1,260 @@
+"""From a ``.tflite`` to a :class:`~narrows.network.Network`: the chain of layers between two lists of host operators.
+
+Import is exact or refused. Every refusal is an :class:`ImportRefused` with one sentence that names the
+operator, the tensor, the reason and the way out.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+
+from narrows import golden, quantization
+from narrows.lowering import LAYERS, Lowering, Value
+from narrows.network import Add, HostOp, ImportRefused, Layer, Network, Tensor
+from narrows.operators import BYTES, run_operator
+from narrows.rules import CLAMPS, RULES
+from narrows.tflite_file import Model, Operator, read_model
+
+# What the host may run before and after the engine, in the golden model's arithmetic.
+_HOST = {
+    "QUANTIZE", "DEQUANTIZE", "MUL", "SUB", "ADD", "DIV", "TRANSPOSE", "RESHAPE", "SQUEEZE", "EXPAND_DIMS", "MINIMUM",
+    "MAXIMUM", "RELU", "RELU6", "RELU_N1_TO_1", "CAST", "PAD", "PADV2",
+}  # fmt: skip
+PRE = _HOST
+POST = _HOST | {"SOFTMAX", "LOGISTIC", "ARG_MAX", "STRIDED_SLICE"}
+
+_MAX_INPUT = 1 << 24  # elements of the model's input; far above every camera this is for
+_MAX_FOLDED = 1 << 24  # elements that folding constant subgraphs may make in all
+_MAX_LABELS = 1 << 20  # bytes
+
+
+def import_network(path: str | Path) -> Network:
+    """Import the ``.tflite`` file at ``path``. Raises :class:`ImportRefused`."""
+    return import_model(read_model(path))
+
+
+def import_model(model: Model) -> Network:
+    """Import a parsed ``.tflite``. Raises :class:`ImportRefused`."""
+    _check_ends(model)
+    constants, ops = _fold_constants(model)
+    ops = _live(model, ops)
+    pre, middle, post = _split(model, constants, ops)
+    uses = Counter(i for op in ops for i in op.inputs if i >= 0)
+    low = Lowering(model, constants, uses)
+    folded = len(model.operators) - len(ops)
+    if folded:
+        low.notes.append(f"{folded} operators of constant or unread subgraphs left out")
+    entry = _engine_input(model, constants, middle, pre)
+    low.values[entry.index] = Value(entry)
+    for op in middle:
+        _lower(low, op)
+    while post and post[0].name in CLAMPS and _try(low, post[0]):
+        post = post[1:]
+    output = _engine_output(low, post)
+    network = Network(
+        model=model,
+        input=entry,
+        output=output,
+        layers=tuple(low.layers),
+        pre=tuple(HostOp(op.index, op.name) for op in pre),
+        post=tuple(HostOp(op.index, op.name) for op in post),
+        notes=tuple(low.notes),
+        constants=constants,
+    )
+    _check_chain(network)
+    _check_host(network)
+    return network
+
+
+def _check_ends(model: Model) -> None:
+    if len(model.inputs) != 1:
+        raise ImportRefused(f"{model.name}: {len(model.inputs)} graph inputs; export the model with exactly one, the image")
+    if not model.outputs:
+        raise ImportRefused(f"{model.name}: no graph output; export the model again")
+    source = model.tensors[model.inputs[0]]
+    if source.data is not None:
+        raise ImportRefused(f"{model.name}: {source}: the graph input is a constant; copy or export the file again")
+    if 0 in source.shape or not 1 <= np.prod(source.shape) <= _MAX_INPUT or source.shape[:1] != (1,):
+        raise ImportRefused(
+            f"{model.name}: {source}: an input of shape {list(source.shape)}; export the model for one image, batch 1"
+        )
+    if source.dtype not in (*BYTES, "float32"):
+        raise ImportRefused(
+            f"{model.name}: {source}: an input of type {source.dtype}; export it as uint8, int8 or float32"
+        )
+
+
+def _fold_constants(model: Model) -> tuple[dict[int, np.ndarray], list[Operator]]:
+    """Run the operators that depend on no input: their values, and the operators left."""
+    constants: dict[int, np.ndarray] = {}
+    rest, made = [], 0
+    for op in model.operators:
+        values = [None if i < 0 else constants.get(i, model.tensors[i].data) for i in op.inputs]
+        known = all(v is not None for v, i in zip(values, op.inputs, strict=True) if i >= 0)
+        foldable = known and op.inputs and len(op.outputs) == 1 and (op.name not in LAYERS or op.name == "ADD")
+        if op.name != "SHAPE" and not foldable:
+            rest.append(op)
+            continue
+        made += sum(int(np.prod(model.tensors[i].shape)) for i in (*op.outputs, *op.inputs) if i >= 0)
+        if made > _MAX_FOLDED and op.name != "SHAPE":
+            model.refuse(op, "the constant subgraphs are too large to fold; export the model with constants folded")
+        constants[op.outputs[0]] = run_operator(model, op, values)
+    return constants, rest
+
+
+def _live(model: Model, ops: list[Operator]) -> list[Operator]:
+    """Leave out the operators whose results nobody reads."""
+    needed, live = set(model.outputs), []
+    for op in reversed(ops):
+        if needed.intersection(op.outputs):
+            needed.update(op.inputs)
+            live.append(op)
+    return live[::-1]
+
+
+def _is_layer(model: Model, constants: dict[int, np.ndarray], op: Operator) -> bool:
+    """Whether ``op`` belongs to the engine: a layer's operator, an ADD only of two activations."""
+    if op.name != "ADD":
+        return op.name in LAYERS
+    return all(i >= 0 and i not in constants and model.tensors[i].data is None for i in op.inputs)
+
+
+def _split(
+    model: Model, constants: dict[int, np.ndarray], ops: list[Operator]
+) -> tuple[list[Operator], list[Operator], list[Operator]]:
+    """The operators before, in and after the engine. Refuses the first one nobody runs."""
+    for op in ops:
+        if op.name not in LAYERS and op.name not in RULES and op.name not in POST:
+            model.refuse(op, "not supported; only classifiers of the MobileNetV1 and V2 kind can be imported")
+    layers = [i for i, op in enumerate(ops) if _is_layer(model, constants, op)]
+    if not layers:
+        raise ImportRefused(f"{model.name}: no convolution in the model; give a quantised MobileNet classifier")
+    first, last = layers[0], layers[-1]
+    while first and ops[first - 1].name in ("PAD", "PADV2") and _feeds_convolutions(ops, ops[first - 1]):
+        first -= 1
+    pre, middle, post = ops[:first], ops[first : last + 1], ops[last + 1 :]
+    for op in pre:
+        if op.name not in PRE:
+            model.refuse(op, "can't run before the first convolution; remove it or do its work on the image")
+    for op in post:
+        if op.name not in POST:
+            model.refuse(op, "can't run after the last layer; export the model without it")
+    for op in middle:
+        if op.name not in RULES and not _is_layer(model, constants, op):
+            model.refuse(op, "can't run between layers; export the model with it folded into the convolution before")
+    return pre, middle, post
+
+
+def _feeds_convolutions(ops: list[Operator], pad: Operator) -> bool:
+    readers = {op.name for op in ops if set(pad.outputs).intersection(op.inputs)}
+    return bool(readers) and readers <= {"CONV_2D", "DEPTHWISE_CONV_2D", "PAD", "PADV2"}
+
+
+def _engine_input(model: Model, constants: dict[int, np.ndarray], middle: list[Operator], pre: list[Operator]) -> Tensor:
+    """The one tensor the engine reads, checked to be an image of bytes."""
+    written = {i for op in middle for i in op.outputs}
+    read = {i: op for op in reversed(middle) for i in op.inputs if i >= 0 and i not in written}
+    activations = sorted(i for i in read if i not in constants and model.tensors[i].data is None)
+    if len(activations) != 1:
+        names = ", ".join(str(model.tensors[i]) for i in activations[:3])
+        raise ImportRefused(f"{model.name}: the layers read {len(activations)} tensors ({names}); only one image is taken")
+    tensor, op = model.tensors[activations[0]], read[activations[0]]
+    if tensor.dtype not in BYTES:
+        model.refuse(op, f"type {tensor.dtype}; quantise the model to 8 bits first", tensor.index)
+    if len(tensor.shape) != 4 or tensor.shape[0] != 1 or 0 in tensor.shape:
+        model.refuse(op, f"reads shape {list(tensor.shape)}, not (1, height, width, channels)", tensor.index)
+    try:
+        scale, zero_point = float(quantization.scale_of(tensor)), quantization.zero_point_of(tensor)
+    except ValueError as error:
+        model.refuse(op, f"{error}; quantise the model again", tensor.index)
+    _, height, width, channels = tensor.shape
+    return Tensor(tensor.name, tensor.index, (height, width, channels), tensor.dtype, scale, zero_point)
+
+
+def _lower(low: Lowering, op: Operator) -> None:
+    """One operator of the engine's part: a layer, or the first rule that applies."""
+    call = low.call(op)
+    try:
+        with np.errstate(all="ignore"):
+            if op.name in LAYERS:
+                LAYERS[op.name](low, call)
+            elif not any(rule(low, call) for rule in RULES[op.name]):
+                call.refuse("no rule applies; export the model without it")
+    except (ValueError, OverflowError, IndexError, TypeError, KeyError, ZeroDivisionError) as error:
+        call.refuse(f"{error}; quantise or export the model again")
+
+
+def _try(low: Lowering, op: Operator) -> bool:
+    """Fold a clamp after the last layer if that is exact."""
+    try:
+        return CLAMPS[op.name](low, low.call(op))
+    except (ImportRefused, ValueError, OverflowError):
+        return False
+
+
+def _engine_output(low: Lowering, post: list[Operator]) -> Tensor:
+    """The last layer's output, checked to be all that the host and the caller read."""
+    model, output = low.model, low.layers[-1].output
+    read = [(i, op) for op in post for i in op.inputs if i in low.values]
+    written = {i for op in post for i in op.outputs}
+    for index, op in read:
+        if low.values[index].tensor is not output:
+            model.refuse(op, "reads a tensor from inside the network; only the last layer's output leaves it", index)
+    for index in model.outputs:
+        inside = index in low.values and (low.values[index].tensor is not output or index != output.index)
+        if inside or (index not in written and index not in low.values and low.constant(index) is None):
+            raise ImportRefused(
+                f"{model.name}: graph output {model.tensors[index]} is inside the network; export it with one result"
+            )
+    if {i for i, _ in read} - {output.index}:
+        model.refuse(read[0][1], "reads a reshaped layer's output; export the model again")
+    return output
+
+
+def _check_chain(network: Network) -> None:
+    """Every layer reads the one before it; an ADD also any earlier one."""
+    model: Model = network.model
+    previous, seen = network.input, {id(network.input)}
+    for layer in network.layers:
+        op = model.operators[layer.op]
+        wrong = [t for t in layer.inputs if t is not previous]
+        if not any(t is previous for t in layer.inputs) or (wrong and not isinstance(layer, Add)):
+            model.refuse(op, _not_a_chain(layer), layer.inputs[0].index if layer.inputs[0].index >= 0 else None)
+        if isinstance(layer, Add) and (not wrong or id(wrong[0]) not in seen):
+            model.refuse(op, "adds a tensor to itself; fold the factor of 2 into the scale")
+        seen.add(id(layer.output))
+        previous = layer.output
+
+
+def _not_a_chain(layer: Layer) -> str:
+    return "branches off the chain; only a chain of layers with residual ADDs can be imported"
+
+
+def _check_host(network: Network) -> None:
+    """Run the host's operators once on zeros, so that what they refuse is refused now."""
+    model: Model = network.model
+    source = model.tensors[model.inputs[0]]
+    if network.pre:
+        golden.run_pre(network, np.zeros(source.shape, source.dtype))
+    if network.post:
+        golden.run_post(network, np.zeros(network.output.shape, network.output.dtype))
+
+
+def labels_inside(path: str | Path) -> list[str] | None:
+    """The labels packed into the file (TFLite metadata appends a zip with text files), or None."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            texts = [f for f in archive.infolist() if f.filename.endswith(".txt") and f.file_size <= _MAX_LABELS]
+            texts.sort(key=lambda f: "label" not in f.filename.lower())
+            if not texts:
+                return None
+            lines = archive.read(texts[0]).decode("utf-8", "replace").splitlines()
+    except (OSError, zipfile.BadZipFile, RuntimeError, NotImplementedError, ValueError, EOFError):
+        return None
+    while lines and not lines[-1].strip():
+        lines.pop()
+    return [line.strip() for line in lines] or None

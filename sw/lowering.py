@@ -1,0 +1,254 @@
+"""State of an import, and the operators that become layers one to one.
+
+Operators are visited in execution order. :class:`Lowering` remembers for each tensor which layer's
+bytes it holds, seen through shapes that vanish and paddings that fold; ``narrows.rules`` adds the
+operators that have no layer of their own.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from narrows import quantization
+from narrows.kernels import Pads
+from narrows.network import Add, Conv, Depthwise, Layer, Pool, Requant, Tensor
+from narrows.operators import BYTES, Call, Convolution, addition, averaging, convolution, pooling
+from narrows.tflite_file import Model, Operator
+
+NO_PAD: Pads = (0, 0, 0, 0)
+
+
+@dataclass(frozen=True, eq=False)
+class Value:
+    """What a tensor of the file holds: the bytes of ``tensor`` with ``pad`` pixels of its zero point around.
+
+    ``alone``: nothing else reads those bytes. ``layer``: its position in the chain, None for the engine's input.
+    """
+
+    tensor: Tensor
+    pad: Pads = NO_PAD
+    alone: bool = False
+    layer: int | None = None
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """The padded shape as a (1, height, width, channels) operand."""
+        (height, width, channels), (top, left, bottom, right) = self.tensor.shape, self.pad
+        return 1, height + top + bottom, width + left + right, channels
+
+
+@dataclass(eq=False)
+class Lowering:
+    """``constants`` (tensor index to value) hold folded subgraphs, ``uses`` the live readers of each tensor."""
+
+    model: Model
+    constants: dict[int, np.ndarray]
+    uses: Counter[int]
+    values: dict[int, Value] = field(default_factory=dict)
+    layers: list[Layer] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def call(self, op: Operator) -> Call:
+        """``op`` with its constant inputs' values."""
+        return Call(self.model, op, [self.constant(i) for i in op.inputs])
+
+    def constant(self, index: int) -> np.ndarray | None:
+        """The tensor's constant value, or None for an activation or an absent input."""
+        return None if index < 0 else self.constants.get(index, self.model.tensors[index].data)
+
+    def tensor(self, call: Call, shape: Sequence[int]) -> Tensor:
+        """``call``'s output as a tensor of the engine of ``shape`` (height, width, channels)."""
+        out = call.output
+        height, width, channels = (int(n) for n in shape)
+        scale, zero_point = float(quantization.scale_of(out)), quantization.zero_point_of(out)
+        return Tensor(out.name, out.index, (height, width, channels), call.types(out), scale, zero_point)
+
+    def operand(self, call: Call, i: int = 0, *, padded: bool = False) -> Value:
+        """The engine's value behind input ``i``; refuses a constant, and padding unless ``padded``."""
+        source = call.source(i)
+        value = self.values.get(source.index)
+        if value is None:
+            call.refuse("a constant where an activation is expected; fold it into the convolution before", source.index)
+        if value.pad != NO_PAD and not padded:
+            call.refuse("reads a padded tensor; only convolutions take padding", source.index)
+        return value
+
+    def alone(self, index: int) -> bool:
+        """Whether exactly one live operator reads the tensor, and it isn't a graph output."""
+        return self.uses[index] == 1 and index not in self.model.outputs
+
+    def append(self, call: Call, layer: Layer) -> None:
+        """Put ``layer`` at the chain's end as the producer of ``call``'s output."""
+        self.layers.append(layer)
+        index = call.output.index
+        self.values[index] = Value(layer.output, alone=self.alone(index), layer=len(self.layers) - 1)
+
+    def note(self, call: Call, text: str) -> None:
+        self.notes.append(f"{call.op}: {text}")
+
+
+def layer_name(op: Operator) -> str:
+    """A layer's name: index and name of its operator in the file."""
+    return f"{op.index} {op.name}"
+
+
+def _image_operand(low: Lowering, call: Call) -> Value:
+    value = low.operand(call, padded=True)
+    if value.shape != call.source(0).shape:
+        call.refuse(
+            f"reads shape {list(call.source(0).shape)} where the engine has {list(value.shape)}; "
+            "remove the RESHAPE or TRANSPOSE before it",
+            call.source(0).index,
+        )
+    return value
+
+
+def lower_convolution(low: Lowering, call: Call) -> None:
+    """CONV_2D and DEPTHWISE_CONV_2D, with the padding of PAD operators before them."""
+    c, value = convolution(call), _image_operand(low, call)
+    pad = tuple(a + b for a, b in zip(c.pad, value.pad, strict=True))
+    output = low.tensor(call, c.out_shape[1:])
+    macs = prod(output.shape) * prod(c.kernel)
+    if call.op.name == "CONV_2D":
+        low.append(call, _layer(Conv, call, value.tensor, output, c, macs * value.tensor.shape[2], pad=pad))
+        return
+    c = replace(c, weights=c.weights[0])
+    multiplier = output.shape[2] // value.tensor.shape[2]
+    if multiplier == 1:
+        low.append(call, _layer(Depthwise, call, value.tensor, output, c, macs, pad=pad))
+        return
+    producer = None if value.layer is None else low.layers[value.layer]
+    if isinstance(producer, Conv) and value.alone:
+        source = _repeat_channels(producer, multiplier)
+        low.layers[value.layer] = source
+        low.note(call, f"depth multiplier {multiplier}: {producer.name} gives each channel {multiplier} times")
+        low.append(call, _layer(Depthwise, call, source.output, output, c, macs, pad=pad))
+    else:
+        dense = replace(c, weights=_dense(c, value.tensor.shape[2]))
+        low.note(call, f"depth multiplier {multiplier}: run as a convolution with zeros between channels")
+        low.append(call, _layer(Conv, call, value.tensor, output, dense, macs, pad=pad))
+
+
+def _layer(kind: type, call: Call, source: Tensor, output: Tensor, c: Convolution, macs: int, **changes: Any) -> Layer:
+    fields = {"kernel": c.kernel, "stride": c.stride, "dilation": c.dilation, "pad": c.pad} | changes
+    return kind(
+        name=layer_name(call.op), op=call.op.index, inputs=(source,), output=output, macs=macs, weights=c.weights,
+        weight_zero_point=c.weight_zero_point, bias=c.bias, requant=c.requant, **fields,
+    )  # fmt: skip
+
+
+def _repeat_channels(layer: Conv, times: int) -> Conv:
+    """``layer`` with each output channel ``times`` times in a row; its output is no tensor of the file (index -1)."""
+    height, width, channels = layer.output.shape
+    name = f"{layer.output.name} ({times} times)"
+    output = replace(layer.output, name=name, index=-1, shape=(height, width, channels * times))
+    requant = replace(
+        layer.requant,
+        multiplier=np.repeat(layer.requant.multiplier, times),
+        shift=np.repeat(layer.requant.shift, times),
+    )
+    weights, bias = np.repeat(layer.weights, times, axis=0), np.repeat(layer.bias, times)
+    return replace(layer, output=output, weights=weights, bias=bias, requant=requant)
+
+
+def _dense(c: Convolution, channels: int) -> np.ndarray:
+    """Depthwise weights (kh, kw, out) as full ones (out, kh, kw, channels), the rest at the zero point."""
+    kh, kw, out = c.weights.shape
+    if out * kh * kw * channels > 1 << 24:
+        raise ValueError(f"a depth multiplier of {out // channels} on {channels} channels is too large to rewrite")
+    weights = np.full((out, kh, kw, channels), c.weight_zero_point, c.weights.dtype)
+    each = np.arange(out)
+    weights[each, :, :, each // (out // channels)] = c.weights.transpose(2, 0, 1)
+    return weights
+
+
+def lower_fully_connected(low: Lowering, call: Call) -> None:
+    """FULLY_CONNECTED as a convolution whose window is the whole plane (1x1 after pooling)."""
+    c, value = convolution(call), low.operand(call)
+    height, width, channels = value.tensor.shape
+    features, outputs = c.weights.shape[1], c.weights.shape[0]
+    if call.source(0).shape == value.shape and features == channels and call.op.options["keep_num_dims"]:
+        window, shape = (1, 1), (height, width, outputs)
+    elif features == height * width * channels:
+        window, shape = (height, width), (1, 1, outputs)
+    else:
+        call.refuse(f"{features} features on a tensor of {height}x{width}x{channels}; use MEAN or a global pool before it")
+    c = replace(c, weights=c.weights.reshape(outputs, *window, channels))
+    layer = _layer(Conv, call, value.tensor, low.tensor(call, shape), c, prod(shape) * features, kernel=window)
+    low.append(call, layer)
+
+
+def lower_add(low: Lowering, call: Call) -> None:
+    """ADD of two activations of one shape."""
+    m1, m2, mo, zero_point, lo, hi = addition(call)
+    a, b = low.operand(call, 0), low.operand(call, 1)
+    if a.tensor.shape != b.tensor.shape:
+        call.refuse(f"adds shapes {list(a.tensor.shape)} and {list(b.tensor.shape)}; only equal ones are taken")
+    low.append(
+        call,
+        Add(
+            name=layer_name(call.op), op=call.op.index, inputs=(a.tensor, b.tensor),
+            output=low.tensor(call, a.tensor.shape), macs=0, m1=m1, m2=m2, mo=mo, zero_point=zero_point, lo=lo, hi=hi,
+        ),
+    )  # fmt: skip
+
+
+def lower_pool(low: Lowering, call: Call) -> None:
+    """AVERAGE_POOL_2D over the whole plane, or MEAN over height and width."""
+    value = _image_operand(low, call)
+    low.operand(call)  # refuses padding
+    height, width, channels = value.tensor.shape
+    output = low.tensor(call, (1, 1, channels))
+    if call.op.name == "MEAN":
+        kind = "mean"
+        multiplier, shift, zero_point, lo, hi = averaging(call)
+    else:
+        kind, multiplier, shift, zero_point = "average", 0, 0, output.zero_point
+        kernel, _, (top, left, _, _), lo, hi = pooling(call)
+        if call.output.shape[1:3] != (1, 1) or kernel[0] - top < height or kernel[1] - left < width:
+            call.refuse(f"a {kernel[0]}x{kernel[1]} window on {height}x{width}; only a pool over the whole plane is taken")
+    low.append(
+        call,
+        Pool(
+            name=layer_name(call.op), op=call.op.index, inputs=(value.tensor,), output=output, macs=0, kind=kind,
+            multiplier=multiplier, shift=shift, zero_point=zero_point, lo=lo, hi=hi,
+        ),
+    )  # fmt: skip
+
+
+def append_pointwise(
+    low: Lowering, call: Call, multiplier: int, shift: int, zero_point: int, lo: int, hi: int
+) -> None:
+    """An operator that maps each byte by itself, as a 1x1 depthwise convolution with weights of 1.
+
+    It gives clamp(MBQM(x - z_in) + zero_point, lo, hi), which is what QUANTIZE and RELU are.
+    """
+    value = low.operand(call)
+    channels = value.tensor.shape[2]
+    requant = Requant(np.full(channels, multiplier), np.full(channels, shift), zero_point, lo, hi)
+    call.types(call.source(0), call.output, allowed=BYTES)
+    low.append(
+        call,
+        Depthwise(
+            name=layer_name(call.op), op=call.op.index, inputs=(value.tensor,),
+            output=low.tensor(call, value.tensor.shape), macs=0, weights=np.ones((1, 1, channels), call.output.dtype),
+            weight_zero_point=0, bias=np.zeros(channels, np.int64), requant=requant, kernel=(1, 1), stride=(1, 1),
+            dilation=(1, 1), pad=NO_PAD,
+        ),
+    )  # fmt: skip
+
+
+LAYERS = {
+    "CONV_2D": lower_convolution,
+    "DEPTHWISE_CONV_2D": lower_convolution,
+    "FULLY_CONNECTED": lower_fully_connected,
+    "ADD": lower_add,
+    "AVERAGE_POOL_2D": lower_pool,
+    "MEAN": lower_pool,
+}
