@@ -1,0 +1,58 @@
+"""One block after another: descriptor in, units started, and on when all of them are done."""
+
+from amaranth.hdl import Cat, Module, Signal
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from narrows.hw.config import EngineConfig
+from narrows.hw.descriptor import descriptor_layout, descriptor_words
+
+#: Cycles that every unit must be quiet before a block is over: longer than any unit takes to show that it is busy.
+_QUIET = 6
+
+
+class Control(wiring.Component):
+    """Shifts a descriptor in from ``i``, pulses ``start``, waits for ``quiet``, pulses ``block``; after the last, ``done``.
+
+    ``descriptor`` is static from ``start`` to ``block``. ``done`` stays until the engine is reset for the next program.
+    """
+
+    def __init__(self, *, config: EngineConfig):
+        self._config = config
+        super().__init__({
+            "i": In(stream.Signature(16)),
+            "descriptor": Out(descriptor_layout(config)),
+            "start": Out(1), "quiet": In(1), "block": Out(1), "done": Out(1),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        words = descriptor_words(self._config)
+        shift, left = Signal(16 * words, reset_less=True), Signal(range(words), init=words - 1)
+        still = Signal(range(_QUIET + 1))
+        m.d.comb += self.descriptor.eq(shift[:self.descriptor.shape().size])
+        with m.FSM():
+            with m.State("DESCRIPTOR"):
+                m.d.comb += self.i.ready.eq(1)
+                with m.If(self.i.valid):
+                    m.d.sync += [shift.eq(Cat(shift, self.i.payload)[16:]), left.eq(left - 1)]
+                    with m.If(left == 0):
+                        m.d.sync += left.eq(words - 1)
+                        m.next = "START"
+            with m.State("START"):
+                m.d.comb += self.start.eq(1)
+                m.d.sync += still.eq(0)
+                m.next = "RUN"
+            with m.State("RUN"):
+                m.d.sync += still.eq(still + 1)
+                with m.If(~self.quiet):
+                    m.d.sync += still.eq(0)
+                with m.Elif(still == _QUIET):
+                    m.d.comb += self.block.eq(1)
+                    with m.If(self.descriptor.flags.last):
+                        m.next = "DONE"
+                    with m.Else():
+                        m.next = "DESCRIPTOR"
+            with m.State("DONE"):
+                m.d.comb += self.done.eq(1)
+        return m

@@ -1,0 +1,55 @@
+"""Performance counters: what each block's cycles went into, kept for the host to read."""
+
+from amaranth.hdl import Array, Cat, Module, Signal
+from amaranth.lib import wiring
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import In, Out
+
+#: What is counted per block, in the order of the host's words. Cycles: all, those in which the array or the depthwise
+#: unit formed products, those in which the array stood still for weights or for anything else while it had work.
+#: 16-bit words moved to and from external memory.
+NAMES = ("cycles", "pointwise_busy", "depthwise_busy", "wait_weights", "wait_data", "read_words", "write_words")
+
+#: Blocks that are remembered, and words for each.
+BLOCKS, WORDS = 128, 8
+
+
+class Counters(wiring.Component):
+    """Counts ``events`` (a bit for each of ``NAMES``) in cycles with ``run``; ``block`` closes a block's account.
+
+    ``index`` (``block * WORDS + name``) reads a counter of a closed block, ``value`` two cycles later. ``blocks``: accounts
+    closed since ``clear``. A block closes at least ``WORDS`` cycles after the one before it.
+    """
+
+    def __init__(self):
+        super().__init__({
+            "clear": In(1), "run": In(1), "events": In(len(NAMES)), "block": In(1),
+            "index": In(range(BLOCKS * WORDS)), "value": Out(32), "blocks": Out(range(BLOCKS + 1)),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.memory = memory = Memory(shape=32, depth=BLOCKS * WORDS, init=[])
+        write, read = memory.write_port(), memory.read_port()
+        running = [Signal(32, name=name) for name in NAMES]
+        closed = [Signal(32, name=f"closed_{name}") for name in NAMES]
+        word = Signal(range(WORDS + 1), init=WORDS)
+        slot = Signal(range(BLOCKS))
+        for count, copy, event in zip(running, closed, self.events, strict=True):
+            m.d.sync += count.eq(count + (event & self.run))
+            with m.If(self.block):
+                m.d.sync += [copy.eq(count), count.eq(event & self.run)]
+            with m.If(self.clear):
+                m.d.sync += count.eq(0)
+        m.d.comb += [
+            write.en.eq(~word[-1]), write.addr.eq(Cat(word[:-1], slot)), write.data.eq(Array([*closed, 0])[word[:-1]]),
+            read.addr.eq(self.index),
+        ]
+        m.d.sync += self.value.eq(read.data)
+        with m.If(~word[-1]):
+            m.d.sync += word.eq(word + 1)
+        with m.If(self.block):
+            m.d.sync += [word.eq(0), slot.eq(self.blocks), self.blocks.eq(self.blocks + 1)]
+        with m.If(self.clear):
+            m.d.sync += [self.blocks.eq(0), word.eq(WORDS)]
+        return m

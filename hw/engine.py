@@ -1,0 +1,254 @@
+"""The bottleneck engine: expand, depthwise and project joined by the memories between them.
+
+::
+
+    external memory -> program reader -> weights, constants, descriptors
+                    -> stem / load ----> activation memory -> array -> line buffers -> depthwise
+                                              ^   ^             ^                          |
+                       store <----------------+   +-- writeback +--------------------------+ (filtered words)
+
+Every joint is a pair of positions: pixels a producer has completed and pixels a consumer has done with. No unit knows
+more of its neighbour.
+"""
+
+from amaranth.hdl import Cat, Module, Mux, ResetInserter, Signal
+from amaranth.lib import wiring
+from amaranth.lib.fifo import SyncFIFOBuffered
+from amaranth.lib.wiring import In, Out
+
+from narrows.hw.activation_memory import ActivationMemory
+from narrows.hw.activation_stream import ActivationLoad, ActivationStore
+from narrows.hw.array import PointwiseArray
+from narrows.hw.config import POSITION_BITS, EngineConfig
+from narrows.hw.control import Control
+from narrows.hw.counters import NAMES
+from narrows.hw.depthwise import Depthwise
+from narrows.hw.descriptor import descriptor_layout
+from narrows.hw.dma import BYTE_ADDRESS_BITS, COUNT_BITS, MemoryArbiter, MemoryReader, MemoryWriter
+from narrows.hw.line_buffer import LineBuffer, LineWriter
+from narrows.hw.passes import Sequencer
+from narrows.hw.program import RINGS, Kind, LaneMemory, ProgramReader, depthwise_constant_load, depthwise_weight_load
+from narrows.hw.stem import Stem
+from narrows.hw.writeback import DEPTH, Writeback
+
+#: A position that lies after every pixel a plane may have.
+ALL = (1 << (POSITION_BITS - 1)) - 1
+
+#: Clients of activation memory in order of precedence, and of external memory.
+_WRITES = ("depthwise", "project", "stem", "load")
+_READS = ("shortcut", "store")
+
+
+class Engine(wiring.Component):
+    """Runs the program of ``words`` 16-bit words at byte ``address`` after ``start``, until ``done``.
+
+    The ports (``request``, ``read``, ``write``) go to the memory controller. ``events``: a bit per performance
+    counter (:data:`narrows.hw.counters.NAMES`); ``block``: a block is over; ``bad``: the program made no sense.
+    """
+
+    def __init__(self, *, config: EngineConfig):
+        self._config = config
+        arbiter = MemoryArbiter(readers=2, writers=1).signature.members
+        super().__init__({
+            "start": In(1), "address": In(BYTE_ADDRESS_BITS), "words": In(COUNT_BITS),
+            "done": Out(1), "bad": Out(1), "block": Out(1), "events": Out(len(NAMES)),
+            **{name: arbiter[name] for name in ("request", "read", "write")},
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        # A start resets every unit for a cycle; the program is read from the next cycle on.
+        core = _Core(config=self._config)
+        m.submodules.core = ResetInserter(self.start)(core)
+        started = Signal()
+        m.d.sync += started.eq(self.start)
+        m.d.comb += [
+            core.start.eq(started), core.address.eq(self.address), core.words.eq(self.words),
+            *(getattr(self, name).eq(getattr(core, name)) for name in ("done", "bad", "block", "events")),
+        ]
+        for name in ("request", "read", "write"):
+            wiring.connect(m, wiring.flipped(getattr(self, name)), getattr(core, name))
+        return m
+
+
+class _Core(wiring.Component):
+    """The engine without its reset. ``start`` follows a reset."""
+
+    def __init__(self, *, config: EngineConfig):
+        self._config = config
+        super().__init__(Engine(config=config).signature.members)
+
+    def elaborate(self, platform):
+        m = Module()
+        config = self._config
+        parts = {
+            "control": Control(config=config), "program": ProgramReader(config=config),
+            "memory": ActivationMemory(config=config, writes=len(_WRITES), reads=len(_READS)),
+            "sequencer": Sequencer(config=config), "array": PointwiseArray(config=config),
+            "line_buffer": LineBuffer(config=config), "line_writer": LineWriter(config=config),
+            "depthwise": Depthwise(config=config), "writeback": Writeback(config=config),
+            "stem": Stem(config=config), "load": ActivationLoad(config=config), "store": ActivationStore(config=config),
+            "source": MemoryReader(), "program_reader": MemoryReader(), "sink": MemoryWriter(),
+            "arbiter": MemoryArbiter(readers=2, writers=1),
+        }
+        for name, part in parts.items():
+            m.submodules[name] = part
+            setattr(self, f"_{name}", part)
+        self._d = self._control.descriptor
+        self._go = self._control.start
+
+        self._external_memory(m)
+        self._program_memories(m)
+        positions = self._positions(m)
+        self._source_and_sink(m, positions)
+        self._pointwise(m, positions)
+        self._interior(m, positions)
+        outstanding = self._results(m)
+
+        m.d.comb += [
+            self._control.quiet.eq(
+                ~self._sequencer.running & (outstanding == 0) & self._depthwise.done
+                & self._stem.done & self._load.done & self._store.done & self._source.done & self._sink.done
+            ),
+            self.done.eq(self._control.done), self.block.eq(self._control.block), self.bad.eq(self._program.bad),
+            self.events.eq(Cat(
+                1, self._array.forming, self._depthwise.forming, self._sequencer.waits_weights, self._sequencer.waits_data,
+                self._arbiter.read_words, self._arbiter.write_words,
+            )),
+        ]
+        return m
+
+    def _external_memory(self, m):
+        """Three clients: what a block reads, the program that runs ahead, what a block writes."""
+        d, arbiter = self._d, self._arbiter
+        for index, reader in enumerate((self._source, self._program_reader)):
+            wiring.connect(m, reader.request, arbiter.read_requests[index])
+            wiring.connect(m, reader.read, arbiter.reads[index])
+        wiring.connect(m, self._sink.request, arbiter.write_requests[0])
+        wiring.connect(m, self._sink.write, arbiter.writes[0])
+        for name in ("request", "read", "write"):
+            wiring.connect(m, wiring.flipped(getattr(self, name)), getattr(arbiter, name))
+        m.d.comb += [
+            self._source.start.eq(self._go & (d.flags.load | d.flags.stem)),
+            self._source.address.eq(d.source.address), self._source.words.eq(d.source.words),
+            self._sink.start.eq(self._go & d.flags.store),
+            self._sink.address.eq(d.sink.address), self._sink.words.eq(d.sink.words),
+            self._program_reader.start.eq(self.start),
+            self._program_reader.address.eq(self.address), self._program_reader.words.eq(self.words),
+        ]
+
+    def _program_memories(self, m):
+        """The program goes to the descriptor queue, the array's own memories and the depthwise unit's."""
+        config, program, depthwise = self._config, self._program, self._depthwise
+        wiring.connect(m, self._program_reader.o, program.i)
+        m.submodules.descriptors = queue = SyncFIFOBuffered(width=16, depth=512)
+        wiring.connect(m, program.descriptor, queue.w_stream)
+        wiring.connect(m, queue.r_stream, self._control.i)
+        weights = LaneMemory(load=depthwise_weight_load(config), lanes=3)
+        constants = LaneMemory(load=depthwise_constant_load(config), lanes=config.depthwise_requantisers)
+        m.submodules.depthwise_weights, m.submodules.depthwise_constants = weights, constants
+        ready = {kind: program.loaded[n] for n, kind in enumerate(RINGS)}
+        freed = {
+            Kind.WEIGHTS: self._sequencer.released_weights, Kind.CONSTANTS: self._sequencer.released_constants,
+            Kind.DEPTHWISE_WEIGHTS: depthwise.weights_freed, Kind.DEPTHWISE_CONSTANTS: depthwise.constants_freed,
+        }
+        m.d.comb += [
+            self._array.load_weight.eq(program.load_weight), self._array.load_constant.eq(program.load_constant),
+            weights.load.eq(program.load_depthwise_weight), constants.load.eq(program.load_depthwise_constant),
+            weights.address.eq(depthwise.weight_address), depthwise.weight_data.eq(weights.word),
+            constants.address.eq(depthwise.constant_address), depthwise.constant_data.eq(constants.word),
+            self._sequencer.weights.eq(ready[Kind.WEIGHTS]), self._sequencer.constants.eq(ready[Kind.CONSTANTS]),
+            depthwise.weights_ready.eq(ready[Kind.DEPTHWISE_WEIGHTS]),
+            depthwise.constants_ready.eq(ready[Kind.DEPTHWISE_CONSTANTS]),
+            *(program.freed[n].eq(freed[kind]) for n, kind in enumerate(RINGS)),
+        ]
+
+    def _positions(self, m):
+        """Pixels complete since the block's start: of the source, the filtered interior and the output."""
+        marks = dict(zip(_WRITES, self._memory.marks))
+        d, positions = self._d, {}
+        for name, mark in (
+            ("source", marks["stem"] + marks["load"]), ("filtered", marks["depthwise"]), ("output", marks["project"])
+        ):
+            positions[name] = position = Signal(POSITION_BITS, name=f"{name}_position")
+            m.d.sync += position.eq(position + mark)
+            with m.If(self._go):
+                m.d.sync += position.eq(0)
+        with m.If(self._go & ~d.flags.load & ~d.flags.stem):
+            m.d.sync += positions["source"].eq(ALL)
+        return positions
+
+    def _source_and_sink(self, m, positions):
+        """The picture or a spilled tensor comes in, an output goes out, both through activation memory."""
+        d, stem, load, store = self._d, self._stem, self._load, self._store
+        consumed = Signal(POSITION_BITS)
+        m.d.comb += [
+            consumed.eq(Mux(
+                d.flags.hold_source, positions["output"],
+                Mux(d.flags.project_first, self._sequencer.project_consumed, self._sequencer.expand_consumed),
+            )),
+            stem.start.eq(self._go & d.flags.stem), stem.fields.eq(d.stem), stem.consumed.eq(consumed),
+            load.start.eq(self._go & d.flags.load), load.fields.eq(d.load), load.consumed.eq(consumed),
+            store.start.eq(self._go & d.flags.store), store.fields.eq(d.store),
+            store.written.eq(Mux(d.flags.project, positions["output"], positions["filtered"])),
+            stem.i.payload.eq(self._source.o.payload), load.i.payload.eq(self._source.o.payload),
+            stem.i.valid.eq(self._source.o.valid & d.flags.stem), load.i.valid.eq(self._source.o.valid & d.flags.load),
+            self._source.o.ready.eq(Mux(d.flags.stem, stem.i.ready, load.i.ready)),
+        ]
+        wiring.connect(m, store.o, self._sink.i)
+        memory = self._memory
+        for name, unit in (("depthwise", self._depthwise), ("project", self._writeback), ("stem", stem), ("load", load)):
+            wiring.connect(m, unit.o, memory.writes[_WRITES.index(name)])
+        wiring.connect(m, store.read_request, memory.reads[_READS.index("store")])
+        m.d.comb += [store.answer.eq(memory.answers[_READS.index("store")]), store.data.eq(memory.data)]
+
+    def _pointwise(self, m, positions):
+        """The sequencer drives array and activation memory."""
+        d, sequencer, array = self._d, self._sequencer, self._array
+        m.d.comb += [
+            sequencer.expand_fields.eq(d.expand), sequencer.project_fields.eq(d.project),
+            sequencer.start_expand.eq(self._go & d.flags.expand), sequencer.start_project.eq(self._go & d.flags.project),
+            sequencer.expand_available.eq(positions["source"]),
+            sequencer.project_available.eq(Mux(d.flags.project_first, positions["source"], positions["filtered"])),
+            sequencer.project_freed.eq(self._store.stored),
+            array.valid.eq(sequencer.valid), array.op.eq(sequencer.op),
+            self._memory.address.eq(sequencer.op.address), array.words.eq(self._memory.words),
+            array.zero_points[0].eq(d.zero_expand), array.zero_points[1].eq(d.zero_project),
+            array.ranges[0].eq(d.range_expand), array.ranges[1].eq(d.range_project),
+            array.signed_input.eq(d.flags.signed),
+        ]
+
+    def _interior(self, m, positions):
+        """Expanded words go to the line buffers; the depthwise unit reads them and writes filtered words."""
+        d, writer, lines, depthwise = self._d, self._line_writer, self._line_buffer, self._depthwise
+        m.d.comb += [
+            writer.fields.eq(d.lines), writer.start.eq(self._go),
+            writer.valid.eq(self._array.o_valid & ~self._array.o.project), writer.data.eq(self._array.o.data),
+            writer.end_group.eq(self._array.o.end_group), writer.end_segment.eq(self._array.o.end_segment),
+            lines.write.eq(writer.write),
+            depthwise.fields.eq(d.depthwise), depthwise.start.eq(self._go & d.flags.expand),
+            depthwise.expanded.eq(writer.expanded), self._sequencer.expand_freed.eq(depthwise.freed),
+            depthwise.projected.eq(Mux(d.flags.project, self._sequencer.project_consumed, self._store.stored)),
+        ]
+        for bank in range(3):
+            m.d.comb += [lines.address[bank].eq(depthwise.line_address[bank]), depthwise.line_data[bank].eq(lines.data[bank])]
+
+    def _results(self, m):
+        """Project's words are written back; a new result begins only if the queue is sure to hold it."""
+        d, writeback, sequencer, array, memory = self._d, self._writeback, self._sequencer, self._array, self._memory
+        wiring.connect(m, writeback.read, memory.reads[_READS.index("shortcut")])
+        m.d.comb += [
+            writeback.start.eq(self._go), writeback.slices.eq(d.project.slices),
+            writeback.output.eq(d.output), writeback.shortcut.eq(d.shortcut), writeback.residual.eq(d.residual),
+            writeback.answer.eq(memory.answers[_READS.index("shortcut")]), writeback.answer_data.eq(memory.data),
+            writeback.i_valid.eq(array.o_valid & array.o.project), writeback.i.data.eq(array.o.data),
+            *(writeback.i.ends[name].eq(array.o[name]) for name in ("end_group", "end_segment", "end_slice")),
+        ]
+        # Pixels of results begun whose words have not been written; a cycle's delay here needs two results of slack.
+        outstanding = Signal(range(2 * DEPTH))
+        begun = Mux(sequencer.begin, sum(sequencer.op.pixels), 0)
+        m.d.sync += [
+            outstanding.eq(outstanding + begun - writeback.written),
+            sequencer.hold_project.eq(outstanding > DEPTH - 4 * self._config.pixels),
+        ]
+        return outstanding

@@ -1,0 +1,164 @@
+"""What the engine stores of a layer: channels padded to groups, constants proven to fit, all in the order of use.
+
+Everything here is exact: a channel whose constants the hardware can't hold is rewritten only if its result is the same
+byte for every reachable input, and the layer is refused otherwise.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from narrows.arithmetic import mbqm
+from narrows.hw.config import BIAS_BITS, MULTIPLIER_BITS, EngineConfig
+from narrows.hw.depthwise_fields import constant_words
+from narrows.hw.requantise import MAX_SHIFT, MIN_SHIFT
+from narrows.hw.stem import stem_layout
+from narrows.network import Conv, Depthwise, ImportRefused, Pool, Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Channels:
+    """Per output channel: raw ``weights`` (channels first), ``bias``, ``multiplier``, ``shift``; per stage the rest."""
+
+    weights: np.ndarray
+    weight_zero_point: int
+    bias: np.ndarray
+    multiplier: np.ndarray
+    shift: np.ndarray
+
+
+def groups_of(channels: int, config: EngineConfig) -> int:
+    """Groups that ``channels`` take, the last one padded."""
+    return -(-channels // config.group)
+
+
+def tensor_words(tensor: Tensor, config: EngineConfig, images: int = 1) -> int:
+    """Words of every bank that ``images`` of ``tensor`` take."""
+    height, width, channels = tensor.shape
+    return -(-images * height * width // config.pixels) * groups_of(channels, config)
+
+
+def _type_limits(tensor: Tensor) -> tuple[int, int]:
+    return (-128, 127) if tensor.dtype == "int8" else (0, 255)
+
+
+def settle(layer: Conv | Depthwise, source: Tensor) -> Channels:
+    """The layer's channels as the hardware can hold them.
+
+    Dead channels occur in ordinary models: a bias near 2^30, a shift of -31, a result that never changes. Where bias or
+    shift do not fit, the result at both ends of the accumulator's range (from the type's limits of the input) decides.
+    """
+    channels_last = isinstance(layer, Depthwise)
+    weights = np.moveaxis(layer.weights, -1, 0) if channels_last else layer.weights
+    count = weights.shape[0]
+    factors = weights.reshape(count, -1).astype(np.int64) - layer.weight_zero_point
+    lo, hi = (limit - source.zero_point for limit in _type_limits(source))
+    least = layer.bias + np.minimum(factors * lo, factors * hi).sum(axis=1)
+    most = layer.bias + np.maximum(factors * lo, factors * hi).sum(axis=1)
+    bias, multiplier, shift = (np.array(a, np.int64) for a in (layer.bias, layer.requant.multiplier, layer.requant.shift))
+    weights = np.array(weights)
+
+    half = 1 << (BIAS_BITS - 1)
+    misfit = (bias < -half) | (bias >= half) | (shift < MIN_SHIFT) | (shift > MAX_SHIFT) | (multiplier >> MULTIPLIER_BITS != 0)
+    for channel in np.flatnonzero(misfit):
+        requant = layer.requant
+        ends = [
+            int(np.clip(mbqm(np.int64(acc), multiplier[channel], shift[channel]) + requant.zero_point, requant.lo, requant.hi))
+            for acc in (least[channel], most[channel])
+        ]
+        fits = max(abs(int(least[channel])), abs(int(most[channel]))) < 1 << 31
+        if not fits or ends[0] != ends[1]:
+            raise ImportRefused(
+                f"operator {layer.op} ({type(layer).__name__.upper()}, tensor {layer.output.name!r}): channel {channel} has bias "
+                f"{bias[channel]} and shift {shift[channel]}, beyond the engine's constants, and its result is not always the "
+                f"same; quantise the model again with a calibration set that reaches this channel"
+            )
+        # Weights at their zero point add nothing; (2 d * 2^30 + 2^30) >> 31 is d.
+        weights[channel] = layer.weight_zero_point
+        bias[channel], multiplier[channel], shift[channel] = 2 * (ends[0] - requant.zero_point), 1 << 30, 0
+    outside = (np.maximum(np.abs(least), np.abs(most)) >= 1 << 31) & ~misfit
+    if outside.any():
+        raise ImportRefused(
+            f"operator {layer.op} ({type(layer).__name__.upper()}, tensor {layer.output.name!r}): channel {np.flatnonzero(outside)[0]} "
+            f"can overflow the 32-bit accumulator of the reference; quantise the model again"
+        )
+    return Channels(weights, layer.weight_zero_point, bias, multiplier, shift)
+
+
+def pool_channels(pool: Pool, count: int) -> Channels:
+    """Constants that make the depthwise unit, with weights of one, do ``pool`` over its plane of ``n`` pixels.
+
+    AVERAGE_POOL_2D divides by n rounding ties away from zero. With shift 0 a requantiser gives
+    floor(acc * M / 2^31 + 1/2), which is that for M = floor(2^31 / n) + 1: the excess of less than 2^-31 a unit of acc
+    moves no value over a boundary that lies 1 / 2n away, and decides ties outward on both sides. Proven for each n here.
+    """
+    height, width, _ = pool.inputs[0].shape
+    n = height * width
+    ones = np.ones(count, np.int64)
+    if pool.kind == "mean":
+        if not MIN_SHIFT <= pool.shift <= MAX_SHIFT:
+            raise ImportRefused(f"operator {pool.op} (MEAN, tensor {pool.output.name!r}): shift {pool.shift} is beyond the engine's constants")
+        return Channels(ones, 0, 0 * ones, pool.multiplier * ones, pool.shift * ones)
+    multiplier, shift = ((1 << 31) // n + 1, 0) if n > 1 else (1 << 30, 1)
+    acc = np.arange(-128 * n, 255 * n + 1, dtype=np.int64)
+    expected = np.sign(acc) * ((np.abs(acc) + n // 2) // n)
+    if not np.array_equal(mbqm(acc, np.int64(multiplier), np.int64(shift)), expected):
+        raise ImportRefused(f"operator {pool.op} (AVERAGE_POOL_2D, tensor {pool.output.name!r}): {n} pixels can't be averaged exactly")
+    return Channels(ones, 0, 0 * ones, multiplier * ones, shift * ones)
+
+
+def _pad(array: np.ndarray, count: int, value: int = 0) -> np.ndarray:
+    """``array`` with its first axis filled up to ``count``."""
+    filler = np.full((count - array.shape[0], *array.shape[1:]), value, array.dtype)
+    return np.concatenate([array, filler])
+
+
+def pack_constants(channels: Channels, count: int) -> np.ndarray:
+    """(count,) 64-bit constants, dead ones after the layer's own: bias, multiplier, shift from the lowest bit."""
+    bias, multiplier, shift = (_pad(a, count).astype(np.int64) for a in (channels.bias, channels.multiplier, channels.shift))
+    word = (bias & ((1 << BIAS_BITS) - 1)).astype(np.uint64)
+    word |= multiplier.astype(np.uint64) << np.uint64(BIAS_BITS)
+    word |= (shift & 63).astype(np.uint64) << np.uint64(BIAS_BITS + MULTIPLIER_BITS)
+    return word
+
+
+def pointwise_weights(channels: Channels, config: EngineConfig, *, groups: int, depth: int) -> np.ndarray:
+    """(groups, depth, outputs, group) bytes: the words of each output group in order of input groups."""
+    matrix = channels.weights.reshape(channels.weights.shape[0], -1)
+    zero = channels.weight_zero_point
+    matrix = _pad(matrix, groups * config.outputs, zero)
+    matrix = _pad(matrix.T, depth * config.group, zero).T
+    return np.ascontiguousarray(matrix.reshape(groups, config.outputs, depth, config.group).transpose(0, 2, 1, 3)).view(np.uint8)
+
+
+def stem_weights(channels: Channels, config: EngineConfig, *, groups: int) -> np.ndarray:
+    """The same for a convolution of the picture: input bytes in the order the stem unit lays a patch out."""
+    count, kh, kw, depth = channels.weights.shape
+    layout = stem_layout(kh, kw, depth, config.group)
+    patch = np.full((count, len(layout) * config.group), channels.weight_zero_point, channels.weights.dtype)
+    for place, tap in enumerate(tap for word in layout for tap in word):
+        if tap is not None:
+            patch[:, place] = channels.weights[:, tap[0], tap[1], tap[2]]
+    flat = Channels(patch, channels.weight_zero_point, channels.bias, channels.multiplier, channels.shift)
+    return pointwise_weights(flat, config, groups=groups, depth=len(layout))
+
+
+def depthwise_weights(channels: Channels, config: EngineConfig, *, groups: int) -> np.ndarray:
+    """(groups, words, 3, group) bytes: kernel columns of three rows, triples of rows outermost."""
+    count, kh, kw = channels.weights.shape
+    triples = -(-kh // 3)
+    taps = np.full((groups * config.group, 3 * triples, kw), channels.weight_zero_point, channels.weights.dtype)
+    taps[:count, :kh] = channels.weights
+    taps = taps.reshape(groups, config.group, triples, 3, kw).transpose(0, 2, 4, 3, 1)
+    return np.ascontiguousarray(taps.reshape(groups, triples * kw, 3, config.group)).view(np.uint8)
+
+
+def depthwise_constants(channels: Channels, config: EngineConfig, *, groups: int) -> np.ndarray:
+    """(groups, words, requantisers) 64-bit constants: the channels of a group in the order they are requantised."""
+    words, lanes = constant_words(config), config.depthwise_requantisers
+    packed = pack_constants(channels, groups * config.group).reshape(groups, config.group)
+    result = np.zeros((groups, words * lanes), np.uint64)
+    result[:, : config.group] = packed
+    return result.reshape(groups, words, lanes)

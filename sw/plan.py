@@ -1,0 +1,99 @@
+"""What the planner decides for each block: slices, segments, and where everything lies."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from narrows.blocks import Block
+from narrows.hw.config import EngineConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class Region:
+    """``size`` words from ``base`` on in every bank of activation memory, ``groups`` words to a pixel."""
+
+    base: int
+    size: int
+    groups: int
+
+    @property
+    def end(self) -> int:
+        """First word after the region."""
+        return self.base + self.size
+
+    def overlaps(self, other: Region | None) -> bool:
+        """Whether they share a word."""
+        return other is not None and self.base < other.end and other.base < self.end
+
+    def pixels(self, config: EngineConfig) -> int:
+        """Pixels it holds at once."""
+        return self.size // self.groups * config.pixels
+
+
+@dataclass(frozen=True, kw_only=True)
+class Transfer:
+    """A linear region of external memory, ``bytes`` from ``address`` on."""
+
+    address: int
+    bytes: int
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class BlockPlan:
+    """How one block runs, for ``images`` images at once.
+
+    ``mode``: "rows": one slice, project follows row by row, weights stay for the block; "plane": ``slices`` of
+    ``slice_groups`` groups of the interior one after the other, weights are used once, project follows when the filtered
+    interior is complete. ``*_depth``: input groups of a stage; ``expand_groups``, ``project_groups``: output groups.
+    ``source``: the first stage's input (the block's input, or the stem's patches); ``filtered``: depthwise's results, which
+    is ``output`` where there is no project. ``*_segment``: pixels done for one group before the next.
+    ``room``: pixels of a slice that the line buffers hold. ``load``/``picture``/``store``: traffic with external memory.
+    """
+
+    block: Block
+    images: int
+    mode: Literal["rows", "plane"]
+    slices: int
+    slice_groups: int
+    expand_depth: int
+    project_depth: int
+    project_groups: int
+    source: Region
+    filtered: Region | None
+    output: Region
+    expand_segment: int
+    depthwise_segment: int
+    project_segment: int
+    room: int
+    picture: Transfer | None = None
+    load: Transfer | None = None
+    store: Transfer | None = None
+
+    @property
+    def expand_groups(self) -> int:
+        """Groups of the expanded tensor, those of a padded last slice included."""
+        return self.slices * self.slice_groups
+
+    def pixels(self, which: Literal["input", "output", "filtered"]) -> int:
+        """Pixels of a plane, all images."""
+        if which == "filtered":
+            stage = self.block.depthwise
+            assert stage is not None
+            shape = stage.output.shape
+        else:
+            shape = getattr(self.block, which).shape
+        return self.images * shape[0] * shape[1]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Plan:
+    """A network on an engine: its blocks in order and the map of external memory (bytes)."""
+
+    config: EngineConfig
+    blocks: tuple[BlockPlan, ...]
+    images: int
+    picture: Transfer
+    output: Transfer
+    program_address: int = 0
+    stored: dict[str, Transfer] = field(default_factory=dict)

@@ -1,0 +1,391 @@
+"""From blocks to a plan: how many slices, what stays on chip and where, what passes through external memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from narrows.blocks import Block, form_blocks
+from narrows.constants import groups_of, tensor_words
+from narrows.hw.config import EngineConfig
+from narrows.hw.depthwise_fields import DepthwiseGeometry
+from narrows.hw.line_buffer import line_slots
+from narrows.hw.stem import stem_layout
+from narrows.network import NarrowsError, Network, Pool, Tensor
+from narrows.plan import BlockPlan, Plan, Region, Transfer
+
+#: Share of the weight memory a block may keep to itself: the rest prefetches for the next block.
+RESIDENT_SHARE = 0.6
+
+#: Pictures and results in external memory lie on multiples of this many bytes.
+ALIGNMENT = 1024
+
+
+class DoesNotFit(NarrowsError):
+    """The network does not fit this engine; says which block, what it needs and what to change."""
+
+
+def _aligned(size: int) -> int:
+    return -(-size // ALIGNMENT) * ALIGNMENT
+
+
+def _even(config: EngineConfig, pixels: int) -> int:
+    return max(config.pixels, -(-pixels // config.pixels) * config.pixels)
+
+
+def depthwise_geometry(block: Block, *, slices: int, slice_groups: int, images: int, segment: int) -> DepthwiseGeometry:
+    """The depthwise unit's view of ``block``; a global pool is a kernel of the plane's size."""
+    stage = block.depthwise
+    assert stage is not None
+    in_h, in_w, _ = stage.inputs[0].shape
+    out_h, out_w, _ = stage.output.shape
+    if isinstance(stage, Pool):
+        kernel, stride, dilation, pad = (in_h, in_w), (1, 1), (1, 1), (0, 0)
+    else:
+        kernel, stride, dilation, pad = stage.kernel, stage.stride, stage.dilation, stage.pad[:2]
+    return DepthwiseGeometry(
+        slices=slices, images=images, groups=slice_groups, in_h=in_h, in_w=in_w, out_h=out_h, out_w=out_w,
+        kernel=kernel, stride=stride, dilation=dilation, pad=pad, segment=min(segment, out_w),
+    )
+
+
+class _Memory:
+    """Activation memory while a block is placed: what must not be touched, and what is free."""
+
+    def __init__(self, config: EngineConfig, *taken: Region | None):
+        self.words = config.bank_words
+        self.taken = [region for region in taken if region is not None]
+
+    def gaps(self) -> list[tuple[int, int]]:
+        """Free (base, size), the largest first."""
+        at, gaps = 0, []
+        for region in sorted(self.taken, key=lambda r: r.base):
+            if region.base > at:
+                gaps.append((at, region.base - at))
+            at = max(at, region.end)
+        if at < self.words:
+            gaps.append((at, self.words - at))
+        return sorted(gaps, key=lambda gap: -gap[1])
+
+    def place(self, size: int, groups: int) -> Region | None:
+        """A region in the smallest gap that holds it; at the gap's far end if the gap ends the memory."""
+        for base, gap in reversed(self.gaps()):
+            if gap >= size:
+                at = base + gap - size if base + gap == self.words and base else base
+                region = Region(base=at, size=size, groups=groups)
+                self.taken.append(region)
+                return region
+        return None
+
+    def ring(self, *, wanted: int, least: int, groups: int, config: EngineConfig) -> Region | None:
+        """A ring of ``wanted`` pixels, or as many as there is place for, at least ``least``."""
+        if not self.gaps():
+            return None
+        pairs = min(-(-wanted // config.pixels), self.gaps()[0][1] // groups)
+        return self.place(pairs * groups, groups) if pairs * config.pixels >= least else None
+
+
+class Planner:
+    """Plans block after block; remembers where the last block left its output."""
+
+    def __init__(self, network: Network, config: EngineConfig, *, slices: int | None = None, store_blocks: bool = False):
+        """``slices``: use plane mode with that many slices wherever a block has an interior (None: choose).
+        ``store_blocks``: send every block's output to external memory too."""
+        self._config = config
+        self._slices = slices
+        self._store_blocks = store_blocks
+        self._blocks = form_blocks(network)
+        self._next_address = 0
+        height, width, channels = network.input.shape
+        self._picture = self._allocate(height * width * channels)
+        self._where: Region | Transfer | None = None
+
+    def plan(self) -> Plan:
+        """The whole plan, or :class:`DoesNotFit`."""
+        plans, stored = [], {}
+        for block in self._blocks:
+            plan = self._block(block, last=block is self._blocks[-1])
+            plans.append(plan)
+            if plan.store is not None:
+                stored[block.name] = plan.store
+        output = plans[-1].store
+        assert output is not None
+        return Plan(
+            config=self._config, blocks=tuple(plans), images=1, picture=self._picture, output=output, stored=stored,
+            program_address=self._next_address,
+        )
+
+    def _allocate(self, size: int) -> Transfer:
+        region = Transfer(address=self._next_address, bytes=size)
+        self._next_address += _aligned(size)
+        return region
+
+    def _tensor_bytes(self, tensor: Tensor) -> int:
+        height, width, channels = tensor.shape
+        return height * width * groups_of(channels, self._config) * self._config.group
+
+    def _block(self, block: Block, *, last: bool) -> BlockPlan:
+        """Tries the ways to run the block, best first, and keeps the first that fits."""
+        problems: list[str] = []
+        for way in self._ways(block):
+            for spill in (False, True):
+                try:
+                    plan = way(spill)
+                except ValueError as error:
+                    problems.append(str(error))
+                    continue
+                store = plan.store
+                if store is None and (last or self._store_blocks):
+                    store = self._allocate(self._tensor_bytes(block.output))
+                self._where = store if spill else plan.output
+                return BlockPlan(**{**plan.__dict__, "store": store})
+        raise DoesNotFit(
+            f"Block {block.name!r} does not fit this engine: {'; '.join(dict.fromkeys(problems))} "
+            f"Give the configuration more activation_words or line_words, or use a smaller network."
+        )
+
+    def _ways(self, block: Block) -> Sequence[Callable[[bool], BlockPlan]]:
+        config = self._config
+        if block.depthwise is None:
+            return [lambda spill: self._pointwise(block, spill)]
+        interior = groups_of(block.depthwise.output.shape[2], config)
+        ways: list[Callable[[bool], BlockPlan]] = []
+        if self._slices is None:
+            ways.append(lambda spill: self._rows(block, spill))
+            # One group a slice needs the least room; more per slice cost line buffers and gain nothing.
+            counts = [interior]
+        else:
+            counts = [min(self._slices, interior)]
+        ways += [lambda spill, t=t: self._plane(block, spill, t) for t in counts]
+        return ways
+
+    # The source of a block's first stage, and where its output may go.
+
+    def _source(self, block: Block, memory: _Memory, *, wanted: int | None, least: int) -> tuple[Region, Transfer | None, Transfer | None]:
+        """(region, picture, load). ``wanted``/``least``: pixels of a ring, None for the whole tensor."""
+        height, width, channels = block.input.shape
+        if block.from_picture:
+            first = block.expand or block.project
+            assert first is not None
+            depth = len(stem_layout(*first.kernel, channels, self._config.group))
+            out_h, out_w, _ = first.output.shape
+            whole, picture, load = out_h * out_w, self._picture, None
+        elif isinstance(self._where, Region):
+            return self._where, None, None
+        else:
+            assert self._where is not None
+            depth, whole, picture, load = groups_of(channels, self._config), height * width, None, self._where
+        whole = _even(self._config, whole)
+        region = memory.ring(
+            wanted=whole if wanted is None else min(wanted, whole), least=whole if wanted is None else min(least, whole),
+            groups=depth, config=self._config,
+        )
+        if region is None:
+            raise ValueError(f"there is no room for its input of {whole} pixels in {depth} words each.")
+        return region, picture, load
+
+    def _depths(self, block: Block) -> tuple[int, int, int]:
+        """(expand depth, project depth, project groups); 0 for a stage that is not there."""
+        config = self._config
+        first = block.expand or block.project
+        assert first is not None
+        channels = block.input.shape[2]
+        source = len(stem_layout(*first.kernel, channels, config.group)) if block.from_picture else groups_of(channels, config)
+        project_groups = groups_of(block.project.output.shape[2], config) if block.project else 0
+        if block.depthwise is None:
+            return 0, source, project_groups
+        return source, groups_of(block.depthwise.output.shape[2], config), project_groups
+
+    def _rows(self, block: Block, spill: bool) -> BlockPlan:
+        """One slice, row by row: the weights of the whole block must stay on chip."""
+        config = self._config
+        expand_depth, project_depth, project_groups = self._depths(block)
+        assert block.depthwise is not None
+        interior = groups_of(block.depthwise.output.shape[2], config)
+        weights = interior * expand_depth + project_groups * project_depth
+        if weights > RESIDENT_SHARE * config.weight_words or interior + project_groups > config.constant_words:
+            raise ValueError(f"its {weights} words of weights can't stay on chip row by row.")
+        in_h, in_w, _ = block.depthwise.inputs[0].shape
+        out_h, out_w, out_channels = block.output.shape
+        filtered_w = block.depthwise.output.shape[1]
+        expand_segment = _even(config, max(8, -(-in_w // 4)))
+        depthwise_segment = max(1, min(filtered_w, max(8, -(-filtered_w // 4))))
+        project_segment = _even(config, depthwise_segment)
+
+        held = self._where if isinstance(self._where, Region) and not block.from_picture else None
+        out_groups = groups_of(out_channels, config)
+        memory = _Memory(config, held)
+        output = None
+        out_whole = tensor_words(block.output, config)
+        if not spill:
+            over = self._in_place(block, held, out_groups)
+            if over is None or block.shortcut is None:
+                output = memory.place(out_whole, out_groups)
+            output = output or over
+            if output is None:
+                raise ValueError(f"its output of {block.output.shape} has no room on chip.")
+            if output not in memory.taken:
+                memory.taken.append(output)
+        # A shortcut that streams through a ring must stay until project comes to it.
+        rows = 6 if block.shortcut is not None else 2
+        source, picture, load = self._source(
+            block, memory, wanted=rows * in_w + expand_segment, least=(rows - 2) * in_w + 2 * expand_segment
+        )
+        if load is not None and source not in memory.taken:
+            memory.taken.append(source)
+        if spill:
+            output = memory.ring(
+                wanted=min(2 * out_w + 2 * project_segment, _even(config, out_h * out_w)), least=2 * project_segment,
+                groups=out_groups, config=config,
+            )
+            if output is None:
+                raise ValueError("there is no room for a ring of its output.")
+        filtered = None
+        if block.project is not None:
+            whole = _even(config, filtered_w * block.depthwise.output.shape[0])
+            filtered = memory.ring(
+                wanted=min(2 * filtered_w + project_segment, whole),
+                least=min(project_segment + 2 * depthwise_segment, whole), groups=interior, config=config,
+            )
+            if filtered is None:
+                raise ValueError("there is no room for rows of its filtered interior.")
+        assert output is not None
+        return self._finish(
+            block, mode="rows", slices=1, slice_groups=interior, source=source, picture=picture, load=load,
+            filtered=filtered, output=output, expand_segment=expand_segment, depthwise_segment=depthwise_segment,
+            project_segment=project_segment, spill=spill,
+        )
+
+    def _in_place(self, block: Block, held: Region | None, out_groups: int) -> Region | None:
+        """The output over the input, if every row is written only where no needed input lies (rows mode)."""
+        config = self._config
+        if held is None or block.depthwise is None:
+            return None
+        size = tensor_words(block.output, config)
+        if held.base + size > config.bank_words:
+            return None
+        out_h, out_w, _ = block.output.shape
+        geometry = depthwise_geometry(block, slices=1, slice_groups=1, images=1, segment=out_w)
+        for row in range(out_h):
+            for columns in range(1, out_w + 1):
+                written = -(-(row * out_w + columns) // config.pixels) * out_groups
+                consumed = geometry.needed(row, columns) // config.pixels * held.groups
+                complete = geometry.needed(row, columns) == geometry.in_h * geometry.in_w
+                if written > consumed and not complete:
+                    return None
+        return Region(base=held.base, size=size, groups=out_groups)
+
+    def _plane(self, block: Block, spill: bool, slices: int) -> BlockPlan:
+        """Slice after slice over the whole plane; the filtered interior stays on chip until project has used it."""
+        config = self._config
+        expand_depth, project_depth, project_groups = self._depths(block)
+        assert block.depthwise is not None
+        interior = groups_of(block.depthwise.output.shape[2], config)
+        slice_groups = -(-interior // slices)
+        padded = slices * slice_groups
+        if slice_groups * expand_depth > config.weight_words // 2 or project_depth > config.weight_words // 2:
+            raise ValueError(f"a slice of {slice_groups} groups needs more than half the {config.weight_words} words of weights.")
+        in_h, in_w, _ = block.depthwise.inputs[0].shape
+        filtered_h, filtered_w, _ = block.depthwise.output.shape
+        filtered_pixels = _even(config, filtered_h * filtered_w)
+        held = self._where if isinstance(self._where, Region) and not block.from_picture else None
+        memory = _Memory(config, held)
+        source, picture, load = self._source(block, memory, wanted=None, least=0)
+        if source not in memory.taken:
+            memory.taken.append(source)
+        filtered = None
+        if block.project is not None:
+            filtered = memory.place(filtered_pixels // config.pixels * padded, padded)
+            if filtered is None:
+                raise ValueError(f"its filtered interior of {filtered_pixels} pixels and {padded} groups does not fit beside its input.")
+        out_groups = groups_of(block.output.shape[2], config) if block.project else padded
+        out_whole = _even(config, block.output.shape[0] * block.output.shape[1]) // config.pixels * out_groups
+        if spill and block.project is None:
+            raise ValueError("its output has no room on chip.")
+        output = None
+        if not spill:
+            output = self._plane_output(block, memory, source, filtered, out_whole, out_groups)
+        else:
+            output = memory.ring(
+                wanted=2 * filtered_w + 16, least=4 * config.pixels, groups=out_groups, config=config
+            )
+        if output is None:
+            raise ValueError(f"its output of {block.output.shape} has no room on chip.")
+        segment = _even(config, min(in_h * in_w, max(in_w, 28)))
+        return self._finish(
+            block, mode="plane", slices=slices, slice_groups=slice_groups, source=source, picture=picture, load=load,
+            filtered=filtered, output=output, expand_segment=segment, depthwise_segment=filtered_w,
+            project_segment=filtered_pixels if not spill else _even(config, filtered_w), spill=spill,
+        )
+
+    def _plane_output(
+        self, block: Block, memory: _Memory, source: Region, filtered: Region | None, size: int, groups: int
+    ) -> Region | None:
+        """Project begins when the input has been used, so only a shortcut and the filtered interior must be kept."""
+        shortcut = block.shortcut is not None
+        if filtered is None or shortcut:
+            free = memory.place(size, groups)
+            if free is not None or not shortcut or source.groups != groups:
+                return free
+            return Region(base=source.base, size=size, groups=groups)
+        only_filtered = _Memory(self._config, filtered)
+        return only_filtered.place(size, groups)
+
+    def _pointwise(self, block: Block, spill: bool) -> BlockPlan:
+        """Project alone: a pointwise layer by itself, or the stem without a depthwise layer after it."""
+        config = self._config
+        _, depth, groups = self._depths(block)
+        assert block.project is not None
+        if depth > config.weight_words // 2:
+            raise ValueError(f"a group's {depth} words of weights exceed half the {config.weight_words} words of the memory.")
+        out_h, out_w, _ = block.output.shape
+        pixels = _even(config, out_h * out_w)
+        resident = groups * depth <= RESIDENT_SHARE * config.weight_words and groups <= config.constant_words
+        held = self._where if isinstance(self._where, Region) and not block.from_picture else None
+        memory = _Memory(config, held)
+        segment = _even(config, out_w) if resident else pixels
+        source, picture, load = self._source(
+            block, memory, wanted=2 * segment if resident else None, least=2 * segment if resident else 0
+        )
+        if source not in memory.taken:
+            memory.taken.append(source)
+        size = pixels // config.pixels * groups
+        output = memory.place(size, groups) if not spill else memory.ring(
+            wanted=4 * segment, least=2 * segment, groups=groups, config=config
+        )
+        if spill and not resident:
+            raise ValueError("its output has no room on chip.")
+        if output is None:
+            raise ValueError(f"its output of {block.output.shape} has no room on chip.")
+        return self._finish(
+            block, mode="rows" if resident else "plane", slices=0, slice_groups=0, source=source, picture=picture, load=load,
+            filtered=None, output=output, expand_segment=0, depthwise_segment=0, project_segment=segment, spill=spill,
+        )
+
+    def _finish(self, block: Block, *, spill: bool, slices: int, slice_groups: int, filtered: Region | None, output: Region, **rest) -> BlockPlan:
+        config = self._config
+        source = rest["source"]
+        expand_depth, _, project_groups = self._depths(block)
+        room, project_depth = 0, source.groups
+        if block.depthwise is not None:
+            expand_depth = source.groups
+            in_w = block.depthwise.inputs[0].shape[1]
+            # Pixel i of a bank overwrites pixel i - slots; in linear order that is this many pixels before, or more.
+            whole_rows, part = divmod(line_slots(config=config, groups=slice_groups), in_w)
+            room = 3 * whole_rows * in_w + part
+            if not whole_rows:
+                raise ValueError(f"a row of {in_w} pixels in {slice_groups} groups exceeds a bank of the line buffers.")
+            project_depth = slices * slice_groups if block.project else 0
+        if block.project is None:
+            filtered = output
+        if block.shortcut is not None and source.groups != output.groups:
+            raise ValueError(f"its shortcut has {source.groups} groups of channels and its output {output.groups}.")
+        store = self._allocate(self._tensor_bytes(block.output)) if spill else None
+        return BlockPlan(
+            block=block, images=1, slices=slices, slice_groups=slice_groups, filtered=filtered, output=output,
+            expand_depth=expand_depth, project_depth=project_depth, project_groups=project_groups, room=room, store=store, **rest,
+        )
+
+
+def plan_network(network: Network, config: EngineConfig, *, slices: int | None = None, store_blocks: bool = False) -> Plan:
+    """Plans ``network`` on ``config``; raises :class:`DoesNotFit` with the block and what it lacks."""
+    return Planner(network, config, slices=slices, store_blocks=store_blocks).plan()
