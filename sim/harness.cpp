@@ -1,0 +1,176 @@
+// The board around the engine: clock, reset, the SDRAM chip and a host that reads and writes registers.
+// Compiled with Verilator's output of the top module into a library that narrows.sim.simulator calls.
+//
+// One step is one clock period. The chip sees at a rising edge what the controller drove up to that
+// edge, and what the chip then drives reaches the controller's input register at the next one.
+
+#include <algorithm>
+#include <cstdint>
+#include <cstring>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "Vtop.h"
+#include "sdram_chip.h"
+#include "verilated.h"
+#if VM_TRACE
+#include "verilated_vcd_c.h"
+#endif
+
+namespace {
+
+// Cycles from presenting a register's address to reading its value.
+constexpr int BUS_LATENCY = 2;
+// In a waveform a clock period lasts 10 ns whatever the clock, so that time / 10 is the cycle.
+constexpr std::uint64_t TICKS = 10;
+
+class Simulation {
+ public:
+  Simulation(unsigned mhz, const char* trace, std::uint64_t begin, std::uint64_t end)
+      : chip_(mhz), trace_path_(trace ? trace : ""), begin_(begin), end_(end) {
+    context_.timeunit(-9);
+    context_.timeprecision(-9);
+#if VM_TRACE
+    if (!trace_path_.empty()) context_.traceEverOn(true);
+#endif
+    top_ = std::make_unique<Vtop>(&context_, "top");
+    top_->clk = 0;
+    top_->rst = 1;
+    top_->eval();
+  }
+
+  ~Simulation() {
+#if VM_TRACE
+    if (vcd_) vcd_->close();
+#endif
+    top_->final();
+  }
+
+  void reset(unsigned cycles) {
+    top_->bus___05Fwrite = 0;
+    top_->rst = 1;
+    for (unsigned i = 0; i < cycles; ++i) step();
+    top_->rst = 0;
+    top_->eval();
+    blocks_.clear();
+  }
+
+  void bus_write(std::uint8_t address, std::uint32_t data) {
+    top_->bus___05Faddress = address;
+    top_->bus___05Fwrite_data = data;
+    top_->bus___05Fwrite = 1;
+    top_->eval();
+    step();
+    top_->bus___05Fwrite = 0;
+    top_->eval();
+  }
+
+  std::uint32_t bus_read(std::uint8_t address) {
+    top_->bus___05Faddress = address;
+    top_->eval();
+    for (int i = 0; i < BUS_LATENCY; ++i) step();
+    return top_->bus___05Fread_data;
+  }
+
+  // Steps until `done` is high (if asked), a rule of the SDRAM is broken, or `limit` cycles are over.
+  std::uint64_t run(std::uint64_t limit, bool until_done) {
+    std::uint64_t ran = 0;
+    while (ran < limit && chip_ok() && !(until_done && top_->done)) {
+      step();
+      ++ran;
+    }
+    return ran;
+  }
+
+  bool chip_ok() const { return chip_.violation().empty(); }
+  bool done() const { return top_->done; }
+  bool busy() const { return top_->busy; }
+  std::uint64_t cycle() const { return cycle_; }
+  const std::vector<std::uint64_t>& blocks() const { return blocks_; }
+  SdramChip& chip() { return chip_; }
+
+ private:
+  void step() {
+    SdramChip::Pins pins;
+    pins.cke = top_->sdram___05Fcke;
+    pins.cs_n = top_->sdram___05Fcs_n;
+    pins.ras_n = top_->sdram___05Fras_n;
+    pins.cas_n = top_->sdram___05Fcas_n;
+    pins.we_n = top_->sdram___05Fwe_n;
+    pins.ba = top_->sdram___05Fba;
+    pins.a = top_->sdram___05Fa;
+    pins.dqm = top_->sdram___05Fdqm;
+    pins.dq = top_->sdram___05Fdq_o;
+    pins.dq_oe = top_->sdram___05Fdq_oe;
+    const std::uint16_t dq = chip_.clock(pins);
+    top_->clk = 1;
+    top_->eval();
+    dump(0);
+    top_->sdram___05Fdq_i = dq;
+    top_->clk = 0;
+    top_->eval();
+    dump(TICKS / 2);
+    ++cycle_;
+    if (top_->block_done) blocks_.push_back(cycle_);
+  }
+
+  void dump(std::uint64_t phase) {
+#if VM_TRACE
+    if (trace_path_.empty() || cycle_ < begin_ || cycle_ >= end_) return;
+    if (!vcd_) {
+      vcd_ = std::make_unique<VerilatedVcdC>();
+      top_->trace(vcd_.get(), 99);
+      vcd_->open(trace_path_.c_str());
+    }
+    vcd_->dump(cycle_ * TICKS + phase);
+    if (phase && cycle_ + 1 == end_) vcd_->flush();
+#else
+    (void)phase;
+#endif
+  }
+
+  VerilatedContext context_;
+  SdramChip chip_;
+  std::unique_ptr<Vtop> top_;
+  std::string trace_path_;
+  std::uint64_t begin_, end_;
+  std::uint64_t cycle_ = 0;
+  std::vector<std::uint64_t> blocks_;  // the cycles at which block_done was high
+#if VM_TRACE
+  std::unique_ptr<VerilatedVcdC> vcd_;
+#endif
+};
+
+}  // namespace
+
+extern "C" {
+
+Simulation* narrows_create(unsigned mhz, const char* trace, std::uint64_t begin, std::uint64_t end) {
+  return new Simulation(mhz, trace, begin, end);
+}
+void narrows_destroy(Simulation* s) { delete s; }
+void narrows_reset(Simulation* s, unsigned cycles) { s->reset(cycles); }
+void narrows_bus_write(Simulation* s, std::uint8_t address, std::uint32_t data) { s->bus_write(address, data); }
+std::uint32_t narrows_bus_read(Simulation* s, std::uint8_t address) { return s->bus_read(address); }
+std::uint64_t narrows_run(Simulation* s, std::uint64_t limit, int until_done) { return s->run(limit, until_done); }
+std::uint64_t narrows_cycle(Simulation* s) { return s->cycle(); }
+int narrows_done(Simulation* s) { return s->done(); }
+int narrows_busy(Simulation* s) { return s->busy(); }
+const char* narrows_violation(Simulation* s) { return s->chip().violation().c_str(); }
+
+std::uint64_t narrows_blocks(Simulation* s, std::uint64_t* out, std::uint64_t room) {
+  const auto& blocks = s->blocks();
+  std::copy_n(blocks.begin(), std::min<std::uint64_t>(room, blocks.size()), out);
+  return blocks.size();
+}
+
+std::uint64_t narrows_memory_size(Simulation* s) { return s->chip().size(); }
+void narrows_load(Simulation* s, std::uint64_t address, const std::uint8_t* data, std::uint64_t count) {
+  s->chip().load(address, data, count);
+}
+void narrows_read(Simulation* s, std::uint64_t address, std::uint8_t* data, std::uint64_t count) {
+  s->chip().read(address, data, count);
+}
+
+}  // extern "C"

@@ -1,0 +1,216 @@
+"""The whole system, cycle by cycle: the top module, an SDRAM chip, and a host at the register port.
+
+Nothing is left out to be fast: refresh, row misses and bus turnarounds cost what they cost on a
+board, and a controller that breaks a rule of the chip stops the simulation.
+
+    with Simulator(Top(config)) as simulator:
+        simulator.load(0, program)
+        simulator.write(CONTROL, START)
+        stop = simulator.run(max_cycles=10_000_000)
+        result = simulator.read_memory(address, count)
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from amaranth.hdl import Elaboratable
+
+from narrows.network import NarrowsError
+from narrows.sim.build import HARNESS, Progress, build
+
+#: Cycles simulated in one call of the library: a few tens of milliseconds, so that Ctrl-C is heard.
+SLICE = 50_000
+
+#: Cycles that reset is held.
+RESET_CYCLES = 8
+
+_Handle = ctypes.c_void_p
+_Address = ctypes.c_uint64
+_SIGNATURES: dict[str, tuple[type | None, tuple[type, ...]]] = {
+    "create": (_Handle, (ctypes.c_uint, ctypes.c_char_p, ctypes.c_uint64, ctypes.c_uint64)),
+    "destroy": (None, (_Handle,)),
+    "reset": (None, (_Handle, ctypes.c_uint)),
+    "bus_write": (None, (_Handle, ctypes.c_uint8, ctypes.c_uint32)),
+    "bus_read": (ctypes.c_uint32, (_Handle, ctypes.c_uint8)),
+    "run": (ctypes.c_uint64, (_Handle, ctypes.c_uint64, ctypes.c_int)),
+    "cycle": (ctypes.c_uint64, (_Handle,)),
+    "done": (ctypes.c_int, (_Handle,)),
+    "busy": (ctypes.c_int, (_Handle,)),
+    "violation": (ctypes.c_char_p, (_Handle,)),
+    "blocks": (ctypes.c_uint64, (_Handle, ctypes.POINTER(ctypes.c_uint64), ctypes.c_uint64)),
+    "memory_size": (ctypes.c_uint64, (_Handle,)),
+    "load": (None, (_Handle, _Address, ctypes.c_char_p, ctypes.c_uint64)),
+    "read": (None, (_Handle, _Address, ctypes.c_char_p, ctypes.c_uint64)),
+}
+
+
+class SimulationError(NarrowsError):
+    """The simulated system did something a board would not survive, or never came to an end."""
+
+
+@dataclass(frozen=True)
+class Stop:
+    """Why :meth:`Simulator.run` returned: ``reason``, after ``cycles`` more cycles, at cycle ``cycle``."""
+
+    reason: Literal["done", "limit"]
+    cycles: int
+    cycle: int
+
+
+class Simulator:
+    """A running system. Construction compiles it (once per content) and holds it in reset for a few cycles.
+
+    ``design`` has the ports that ``narrows.hw.top`` documents. ``mhz`` is its clock, which the chip's
+    rules are converted to cycles with. ``trace`` names a ``.vcd`` file to write, of the cycles
+    ``window[0]`` up to but not including ``window[1]``; in it a cycle lasts 10 ns whatever ``mhz`` is.
+    ``progress`` hears about the compilation. ``harness`` is for tests of the harness.
+
+    Cycles are counted from construction, the reset included. Raises :class:`NarrowsError` if the tools
+    fail or an argument makes no sense.
+    """
+
+    def __init__(
+        self,
+        design: Elaboratable,
+        *,
+        mhz: int = 133,
+        trace: str | Path | None = None,
+        window: tuple[int, int] | None = None,
+        progress: Progress | None = None,
+        harness: tuple[Path, ...] = HARNESS,
+    ) -> None:
+        self._handle = None
+        begin, end = _checked_window(trace, window)
+        library = ctypes.CDLL(str(build(design, trace=trace is not None, progress=progress, harness=harness)))
+        for name, (result, arguments) in _SIGNATURES.items():
+            function = getattr(library, f"narrows_{name}")
+            function.restype, function.argtypes = result, arguments
+        self._library = library
+        self._handle = library.narrows_create(mhz, str(trace).encode() if trace else None, begin, end)
+        self.reset()
+
+    def __enter__(self) -> Simulator:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the simulation, which completes its waveform. Nothing else may be called afterwards."""
+        if self._handle is not None:
+            self._library.narrows_destroy(self._handle)
+            self._handle = None
+
+    __del__ = close
+
+    def reset(self) -> None:
+        """Hold the system in reset for ``RESET_CYCLES``. The chip keeps its memory, as on a board."""
+        self._call("reset", RESET_CYCLES)
+
+    # The SDRAM's memory, by a door that no board has.
+
+    @property
+    def memory_size(self) -> int:
+        """Bytes in the SDRAM."""
+        return self._call("memory_size")
+
+    def load(self, address: int, data: bytes | bytearray | memoryview) -> None:
+        """Put ``data`` into the SDRAM at byte ``address``, in no time."""
+        data = bytes(data)
+        self._check_range(address, len(data))
+        self._call("load", address, data, len(data))
+
+    def read_memory(self, address: int, count: int) -> bytes:
+        """``count`` bytes of the SDRAM from byte ``address``, in no time."""
+        self._check_range(address, count)
+        buffer = ctypes.create_string_buffer(count)
+        self._call("read", address, buffer, count)
+        return buffer.raw
+
+    # The register port, which takes the cycles it takes.
+
+    def write(self, address: int, value: int) -> None:
+        """Write a 32-bit register: one cycle."""
+        self._call("bus_write", _checked("register address", address, 8), _checked("register value", value, 32))
+
+    def read(self, address: int) -> int:
+        """Read a 32-bit register: two cycles."""
+        return self._call("bus_read", _checked("register address", address, 8))
+
+    # Time.
+
+    @property
+    def cycle(self) -> int:
+        """Cycles simulated so far."""
+        return self._call("cycle")
+
+    @property
+    def done(self) -> bool:
+        """The output ``done``: the program has ended."""
+        return bool(self._call("done"))
+
+    @property
+    def busy(self) -> bool:
+        """The output ``busy``: a program is running."""
+        return bool(self._call("busy"))
+
+    @property
+    def block_cycles(self) -> list[int]:
+        """The cycle of every ``block_done`` since the last reset."""
+        count = self._call("blocks", None, 0)
+        buffer = (ctypes.c_uint64 * count)()
+        self._call("blocks", buffer, count)
+        return list(buffer)
+
+    def run(self, max_cycles: int, *, until_done: bool = True, progress: Callable[[int], None] | None = None, every: int = SLICE) -> Stop:
+        """Simulate until ``done`` is high, or just ``max_cycles`` cycles if not ``until_done``.
+
+        A call while ``done`` is high returns at once. ``progress`` gets the cycles of this call so far,
+        each ``every`` cycles. Raises :class:`SimulationError` when a rule of the SDRAM is broken;
+        reaching ``max_cycles`` is an answer, not an error.
+        """
+        ran = 0
+        while ran < max_cycles:
+            wanted = min(every, max_cycles - ran)
+            got = self._call("run", wanted, until_done)
+            ran += got
+            if progress is not None:
+                progress(ran)
+            if violation := self._call("violation").decode():
+                raise SimulationError(f"Cycle {self.cycle}: the controller broke a rule of the SDRAM: {violation}")
+            if got < wanted:
+                break
+        return Stop("done" if until_done and self.done else "limit", ran, self.cycle)
+
+    def _call(self, name: str, *arguments: object) -> int:
+        if self._handle is None:
+            raise SimulationError("The simulation is closed.")
+        return getattr(self._library, f"narrows_{name}")(self._handle, *arguments)
+
+    def _check_range(self, address: int, count: int) -> None:
+        if address < 0 or count < 0 or address + count > self.memory_size:
+            raise SimulationError(f"{count} bytes at {address} are not in the SDRAM, which has {self.memory_size}.")
+
+
+def _checked(what: str, value: int, bits: int) -> int:
+    if not 0 <= value < 1 << bits:
+        raise SimulationError(f"A {what} has {bits} bits; {value} does not fit.")
+    return value
+
+
+def _checked_window(trace: str | Path | None, window: tuple[int, int] | None) -> tuple[int, int]:
+    if trace is None:
+        if window is not None:
+            raise SimulationError("A window of cycles needs a file to write its waveform to.")
+        return 0, 0
+    if Path(trace).suffix != ".vcd":
+        raise SimulationError(f"{trace}: waveforms are written as .vcd (GTKWave and Surfer read it), so name the file so.")
+    begin, end = window or (0, 2**63)
+    if not 0 <= begin < end:
+        raise SimulationError(f"A window is begin:end with 0 <= begin < end, in cycles; {begin}:{end} is not.")
+    return begin, end
