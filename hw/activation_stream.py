@@ -45,11 +45,11 @@ def transfer_fields(*, config: EngineConfig, base: int, size: int, groups: int, 
     return {"walk": walk, "ring": ring_pixels(config, walk), "pixels": pixels, "words": words}
 
 
-class PixelGate(wiring.Component):
-    """Lets pixel ``position`` pass while ``position < limit``, counted modulo ``2**POSITION_BITS``.
+class PositionGate(wiring.Component):
+    """Lets pixel (or word) ``position`` pass while ``position < limit``, counted modulo ``2**POSITION_BITS``.
 
-    ``step`` (only while ``open``) goes on to the next pixel; ``open`` then stays low for a cycle. ``start`` goes back to
-    pixel 0; ``limit`` must be right from the next cycle on. A new limit opens the gate after two cycles.
+    ``step`` (only while ``open``) goes on to the next one; ``open`` then stays low for a cycle. ``start`` goes back to
+    0; ``limit`` must be right from the next cycle on. A new limit opens the gate after two cycles.
     """
 
     def __init__(self):
@@ -136,7 +136,7 @@ class ActivationLoad(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         m.submodules.packer = packer = WordPacker(group=self._config.group)
-        m.submodules.gate = gate = PixelGate()
+        m.submodules.gate = gate = PositionGate()
         m.submodules.walk = walk = PixelWalk(pixels=self._config.pixels)
         wiring.connect(m, wiring.flipped(self.i), packer.i)
         m.d.comb += [
@@ -215,7 +215,7 @@ class ActivationStore(wiring.Component):
 
     def _requests(self, m: Module, room: Signal, issued: Signal) -> None:
         """Ask for word after word while there is room, and for a pixel's first one if it is complete."""
-        m.submodules.gate = gate = PixelGate()
+        m.submodules.gate = gate = PositionGate()
         m.submodules.walk = walk = PixelWalk(pixels=self._config.pixels)
         left = Signal(signed(POSITION_BITS + 1), init=-1)  # pixels, less one
         m.d.comb += [

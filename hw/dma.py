@@ -32,7 +32,8 @@ _TURNS = 4
 class _Bursts(wiring.Component):
     """Cuts a region into requests of ``burst`` words, the last one shorter.
 
-    ``grant`` (a level) lets the request of ``length`` words go; one cycle after ``taken`` it must know of it. A taken request is followed by the next one three cycles later at the earliest.
+    ``grant`` (a level) lets the request of ``length`` words go; one cycle after ``taken`` it must know of it. A taken
+    request is followed by the next one three cycles later at the earliest.
     """
 
     def __init__(self, *, burst: int):
