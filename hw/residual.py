@@ -194,7 +194,7 @@ class ResidualAdd(wiring.Component):
         part = Signal(range(self.word_cycles))
         first, last, go = Signal(), Signal(), Signal()
         m.d.comb += [
-            first.eq((part == 0) | ~enable),
+            first.eq(part == 0),
             last.eq((part == self.word_cycles - 1) | ~enable),
             self.i.ready.eq(last & (~first | (places != 0))),
             go.eq(self.i.valid & (~first | (places != 0))),
