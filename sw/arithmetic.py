@@ -30,6 +30,13 @@ def round_half_away(x: np.ndarray | float) -> np.ndarray:
     return np.copysign(whole + (size - whole >= 0.5), x)
 
 
+def normalise(d: float) -> tuple[int, int]:
+    """``d`` > 0 as (M, shift), d ~ M * 2^(shift - 31), M 2^30..2^31-1; any shift."""
+    q, shift = math.frexp(d)
+    m = math.floor(q * (1 << 31) + 0.5)  # exact: q has 53 bits, and is positive
+    return (m // 2, shift + 1) if m == 1 << 31 else (m, shift)
+
+
 def quantize_multiplier(d: float) -> tuple[int, int]:
     """``d`` as (M, shift), d ~ M * 2^(shift - 31): M is 0 or 2^30..2^31-1, shift -31..30.
 
@@ -37,17 +44,10 @@ def quantize_multiplier(d: float) -> tuple[int, int]:
     """
     if not (math.isfinite(d) and d >= 0):
         raise ValueError(f"multiplier {d} is not a finite number >= 0")
-    if d == 0.0:
-        return 0, 0
-    q, shift = math.frexp(d)
-    m = math.floor(q * (1 << 31) + 0.5)  # exact: q has 53 bits, and is positive
-    if m == 1 << 31:
-        m, shift = m // 2, shift + 1
-    if shift < -31:
-        return 0, 0
+    m, shift = normalise(d) if d else (0, 0)
     if shift > 30:
         raise ValueError(f"multiplier {d} is 2^30 or more")
-    return m, shift
+    return (0, 0) if shift < -31 else (m, shift)
 
 
 def srdhm(a: np.ndarray, b: np.ndarray | int) -> np.ndarray:

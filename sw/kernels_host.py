@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from narrows.arithmetic import mbqm, quantize_multiplier, rounding_divide_by_pot, round_half_away, srdhm
+from narrows.arithmetic import mbqm, normalise, rounding_divide_by_pot, round_half_away, srdhm
 from narrows.quantization import limits
 
 
@@ -103,10 +103,15 @@ def _one_over_one_plus(x: np.ndarray) -> np.ndarray:
 
 
 def softmax(x: np.ndarray, scale: np.float32, beta: float) -> np.ndarray:
-    """SOFTMAX over the last axis, 8 bits in and out (output scale 1/256, zero point the type's minimum)."""
+    """SOFTMAX over the last axis, 8 bits in and out (output scale 1/256, zero point the type's minimum).
+
+    Raises ValueError for a ``beta`` that isn't positive or with a vanishing scale.
+    """
     lo, hi = limits(x.dtype.name)
     real = min(float(np.float32(beta)) * float(scale) * (1 << 26), float(_ONE_Q0))
-    multiplier, left = quantize_multiplier(real)
+    if not real > 1:
+        raise ValueError(f"softmax of scale {scale} with beta {beta}")
+    multiplier, left = normalise(real)
     reach = int(np.floor(31.0 * (1 << 26) / (1 << left)))
     diff = x.astype(np.int64) - x.max(axis=-1, keepdims=True).astype(np.int64)
     # one table: a difference is -255..0
