@@ -124,9 +124,10 @@ async def speed(dut) -> None:
     source, sink, state = await prepare(dut, "always", "always", 1)
     for channels, kernel in ((3, (3, 3)), (1, (3, 3)), (4, (1, 1))):
         groups = len(stem_layout(*kernel, channels, CONFIG.group))
+        width = (CONFIG.image_words - 2) * CONFIG.group // ((kernel[0] + 1) * channels)  # the next line fits as well
         case = {
-            "height": 9, "width": 40, "channels": channels, "kernel": kernel, "stride": (1, 1), "padding": (0, 0),
-            "output": (10 - kernel[0], 41 - kernel[1]), "zero": 5, "base": 0, "size": 64 * groups, "seed": 1,
+            "height": 9, "width": width, "channels": channels, "kernel": kernel, "stride": (1, 1), "padding": (0, 0),
+            "output": (10 - kernel[0], width + 1 - kernel[1]), "zero": 5, "base": 0, "size": 64 * groups, "seed": 1,
         }  # fmt: skip
         per_pixel = stem_pixel_cycles(kernel=kernel, channels=channels, group=CONFIG.group)
         sink.cycles.clear()
