@@ -20,7 +20,7 @@ def wrap32(x: np.ndarray) -> np.ndarray:
     return x.astype(np.int32).astype(np.int64)
 
 
-def round_half_away(x: np.ndarray | float) -> np.ndarray:
+def round_half_away(x: np.ndarray | np.floating | float) -> np.ndarray:
     """Nearest integer, ties away from zero, in the type of ``x`` (C's ``round``, not Python's).
 
     ``trunc(x + 0.5)`` would be wrong just below a half; the difference to the floor is exact.
@@ -50,7 +50,7 @@ def quantize_multiplier(d: float) -> tuple[int, int]:
     return (0, 0) if shift < -31 else (m, shift)
 
 
-def srdhm(a: np.ndarray, b: np.ndarray | int) -> np.ndarray:
+def srdhm(a: np.ndarray | np.integer, b: np.ndarray | np.integer | int) -> np.ndarray:
     """(2 * a * b) >> 32 rounded to nearest, ties toward +infinity; int32 values held in int64.
 
     Saturates for a == b == -2^31, the one product that doesn't fit.

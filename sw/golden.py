@@ -37,7 +37,8 @@ def as_input(tensor: FileTensor, value: np.ndarray) -> np.ndarray:
         value = value[None]
     if value.shape != tensor.shape or value.dtype.name != tensor.dtype:
         raise NarrowsError(
-            f"{tensor}: the input is {value.dtype} {list(value.shape)}, the model takes {tensor.dtype} {list(tensor.shape)}"
+            f"{tensor}: the input is {value.dtype} {list(value.shape)}, "
+            f"the model takes {tensor.dtype} {list(tensor.shape)}"
         )
     return value
 
@@ -162,4 +163,5 @@ def run_post(network: Network, engine_output: np.ndarray) -> list[np.ndarray]:
             f"the model has {tensor.dtype} {list(tensor.shape)} there"
         )
     values = _host(network, network.post, {tensor.index: engine_output.reshape(tensor.shape)})
-    return [values.get(i, model.tensors[i].data) for i in model.outputs]
+    constants = {i: data for i in model.outputs if (data := model.tensors[i].data) is not None}
+    return [(constants | values)[i] for i in model.outputs]

@@ -27,7 +27,7 @@ def image_layout(tensor: FileTensor) -> tuple[int, int, int, bool]:
         return shape[1], shape[2], shape[3], False
     if len(shape) == 4 and shape[0] == 1 and shape[1] in (1, 3):
         return shape[2], shape[3], shape[1], True
-    raise NarrowsError(f"{tensor}: shape {list(shape)} is no picture of 1 or 3 channels; give the input as a .npy file")
+    raise NarrowsError(f"{tensor}: shape {list(shape)} is no picture of 1 or 3 channels; give a .npy file")
 
 
 def pixels_to_input(pixels: np.ndarray, tensor: FileTensor) -> np.ndarray:
@@ -46,7 +46,7 @@ def pixels_to_input(pixels: np.ndarray, tensor: FileTensor) -> np.ndarray:
     elif tensor.dtype == "float32":
         value = pixels.astype(np.float32) / np.float32(127.5) - np.float32(1)
     else:
-        raise NarrowsError(f"{tensor}: type {tensor.dtype} is no image; export the model with uint8, int8 or float32 input")
+        raise NarrowsError(f"{tensor}: type {tensor.dtype} is no image; export the model with uint8 or int8 input")
     return np.ascontiguousarray(value)[None]
 
 

@@ -72,7 +72,7 @@ def import_model(model: Model) -> Network:
 
 def _check_ends(model: Model) -> None:
     if len(model.inputs) != 1:
-        raise ImportRefused(f"{model.name}: {len(model.inputs)} graph inputs; export the model with exactly one, the image")
+        raise ImportRefused(f"{model.name}: {len(model.inputs)} graph inputs; export the model with one, the image")
     if not model.outputs:
         raise ImportRefused(f"{model.name}: no graph output; export the model again")
     source = model.tensors[model.inputs[0]]
@@ -154,14 +154,17 @@ def _feeds_convolutions(ops: list[Operator], pad: Operator) -> bool:
     return bool(readers) and readers <= {"CONV_2D", "DEPTHWISE_CONV_2D", "PAD", "PADV2"}
 
 
-def _engine_input(model: Model, constants: dict[int, np.ndarray], middle: list[Operator], pre: list[Operator]) -> Tensor:
+def _engine_input(
+    model: Model, constants: dict[int, np.ndarray], middle: list[Operator], pre: list[Operator]
+) -> Tensor:
     """The one tensor the engine reads, checked to be an image of bytes."""
     written = {i for op in middle for i in op.outputs}
     read = {i: op for op in reversed(middle) for i in op.inputs if i >= 0 and i not in written}
     activations = sorted(i for i in read if i not in constants and model.tensors[i].data is None)
     if len(activations) != 1:
         names = ", ".join(str(model.tensors[i]) for i in activations[:3])
-        raise ImportRefused(f"{model.name}: the layers read {len(activations)} tensors ({names}); only one image is taken")
+        reason = f"the layers read {len(activations)} tensors ({names}); only one image is taken"
+        raise ImportRefused(f"{model.name}: {reason}")
     tensor, op = model.tensors[activations[0]], read[activations[0]]
     if tensor.dtype not in BYTES:
         model.refuse(op, f"type {tensor.dtype}; quantise the model to 8 bits first", tensor.index)

@@ -56,7 +56,14 @@ def _padded(x: np.ndarray, zero_point: int, pad: Pads, dtype: type) -> np.ndarra
 
 
 def convolution_sums(
-    x: np.ndarray, zero_point: int, weights: np.ndarray, weight_zero_point: int, *, stride: Pair, dilation: Pair, pad: Pads
+    x: np.ndarray,
+    zero_point: int,
+    weights: np.ndarray,
+    weight_zero_point: int,
+    *,
+    stride: Pair,
+    dilation: Pair,
+    pad: Pads,
 ) -> np.ndarray:
     """sum (x - zero_point) * (w - weight_zero_point) over each window, exact, before the bias.
 
@@ -168,7 +175,14 @@ def average_pool(
 
 
 def mean(
-    x: np.ndarray, zero_point_in: int, multiplier: int, shift: int, zero_point: int, lo: int, hi: int, dtype: str | None = None
+    x: np.ndarray,
+    zero_point_in: int,
+    multiplier: int,
+    shift: int,
+    zero_point: int,
+    lo: int,
+    hi: int,
+    dtype: str | None = None,
 ) -> np.ndarray:
     """MEAN over height and width, ``x`` (n, h, w, c); result (n, 1, 1, c). The count is in the multiplier."""
     count = x.shape[1] * x.shape[2]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from narrows.arithmetic import mbqm, normalise, rounding_divide_by_pot, round_half_away, srdhm
+from narrows.arithmetic import mbqm, normalise, round_half_away, rounding_divide_by_pot, srdhm
 from narrows.quantization import limits
 
 
@@ -41,7 +41,12 @@ def mul(
 
 
 def concatenation(
-    parts: list[np.ndarray], scales: list[np.float32], zero_points: list[int], scale: np.float32, zero_point: int, axis: int
+    parts: list[np.ndarray],
+    scales: list[np.float32],
+    zero_points: list[int],
+    scale: np.float32,
+    zero_point: int,
+    axis: int,
 ) -> np.ndarray:
     """CONCATENATION; uint8 parts of another scale are requantised in float32 (int8 parts are copied)."""
     out, dtype = [], parts[0].dtype

@@ -67,14 +67,15 @@ class Lowering:
         out = call.output
         height, width, channels = (int(n) for n in shape)
         scale, zero_point = float(quantization.scale_of(out)), quantization.zero_point_of(out)
-        return Tensor(out.name, out.index, (height, width, channels), call.types(out), scale, zero_point)
+        dtype: Any = call.types(out)
+        return Tensor(out.name, out.index, (height, width, channels), dtype, scale, zero_point)
 
     def operand(self, call: Call, i: int = 0, *, padded: bool = False) -> Value:
         """The engine's value behind input ``i``; refuses a constant, and padding unless ``padded``."""
         source = call.source(i)
         value = self.values.get(source.index)
         if value is None:
-            call.refuse("a constant where an activation is expected; fold it into the convolution before", source.index)
+            call.refuse("a constant where an activation is expected; fold it into a convolution", source.index)
         if value.pad != NO_PAD and not padded:
             call.refuse("reads a padded tensor; only convolutions take padding", source.index)
         return value
@@ -123,10 +124,9 @@ def lower_convolution(low: Lowering, call: Call) -> None:
     if multiplier == 1:
         low.append(call, _layer(Depthwise, call, value.tensor, output, c, macs, pad=pad))
         return
-    producer = None if value.layer is None else low.layers[value.layer]
-    if isinstance(producer, Conv) and value.alone:
-        source = _repeat_channels(producer, multiplier)
-        low.layers[value.layer] = source
+    at = value.layer
+    if at is not None and isinstance(producer := low.layers[at], Conv) and value.alone:
+        low.layers[at] = source = _repeat_channels(producer, multiplier)
         low.note(call, f"depth multiplier {multiplier}: {producer.name} gives each channel {multiplier} times")
         low.append(call, _layer(Depthwise, call, source.output, output, c, macs, pad=pad))
     else:
@@ -178,7 +178,7 @@ def lower_fully_connected(low: Lowering, call: Call) -> None:
     elif features == height * width * channels:
         window, shape = (height, width), (1, 1, outputs)
     else:
-        call.refuse(f"{features} features on a tensor of {height}x{width}x{channels}; use MEAN or a global pool before it")
+        call.refuse(f"{features} features on a tensor of {height}x{width}x{channels}; put a global pool before it")
     c = replace(c, weights=c.weights.reshape(outputs, *window, channels))
     layer = _layer(Conv, call, value.tensor, low.tensor(call, shape), c, prod(shape) * features, kernel=window)
     low.append(call, layer)
@@ -212,7 +212,7 @@ def lower_pool(low: Lowering, call: Call) -> None:
         kind, multiplier, shift, zero_point = "average", 0, 0, output.zero_point
         kernel, _, (top, left, _, _), lo, hi = pooling(call)
         if call.output.shape[1:3] != (1, 1) or kernel[0] - top < height or kernel[1] - left < width:
-            call.refuse(f"a {kernel[0]}x{kernel[1]} window on {height}x{width}; only a pool over the whole plane is taken")
+            call.refuse(f"a {kernel[0]}x{kernel[1]} window on {height}x{width}; pool over the whole plane")
     low.append(
         call,
         Pool(
@@ -222,9 +222,7 @@ def lower_pool(low: Lowering, call: Call) -> None:
     )  # fmt: skip
 
 
-def append_pointwise(
-    low: Lowering, call: Call, multiplier: int, shift: int, zero_point: int, lo: int, hi: int
-) -> None:
+def append_pointwise(low: Lowering, call: Call, multiplier: int, shift: int, zero_point: int, lo: int, hi: int) -> None:
     """An operator that maps each byte by itself, as a 1x1 depthwise convolution with weights of 1.
 
     It gives clamp(MBQM(x - z_in) + zero_point, lo, hi), which is what QUANTIZE and RELU are.

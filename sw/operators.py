@@ -161,9 +161,12 @@ def convolution(call: Call) -> Convolution:
 def _bias(call: Call, channels: int) -> np.ndarray:
     if not call.has(2):
         return np.zeros(channels, np.int64)
-    call.types(call.source(2), allowed=("int32",))
-    if call.source(2).shape != (channels,):
-        call.refuse(f"bias of shape {list(call.source(2).shape)} for {channels} channels", call.op.inputs[2])
+    bias = call.source(2)
+    call.types(bias, allowed=("int32",))
+    if bias.shape != (channels,):
+        call.refuse(f"bias of shape {list(bias.shape)} for {channels} channels", bias.index)
+    if bias.zero_point is not None and bias.zero_point.any():
+        call.refuse("a bias with a zero point other than 0; quantise the model again", bias.index)
     return call.value(2).astype(np.int64)
 
 

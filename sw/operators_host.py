@@ -234,5 +234,3 @@ def _cast(call: Call) -> np.ndarray:
     if (whole, wide) == ("int64", "int32"):
         call.refuse("a cast from int64 to int32")
     return call.value().astype(wide)
-
-

@@ -7,6 +7,7 @@ delegates round differently.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -32,7 +33,7 @@ def oracle_tensors(model: str | Path | bytes, value: np.ndarray) -> dict[int, np
     """
     from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
-    source = {"model_content": model} if isinstance(model, bytes) else {"model_path": str(model)}
+    source: dict[str, Any] = {"model_content": model} if isinstance(model, bytes) else {"model_path": str(model)}
     interpreter = Interpreter(
         **source,
         experimental_op_resolver_type=OpResolverType.BUILTIN_REF,

@@ -23,6 +23,7 @@ def scale_of(tensor: FileTensor) -> np.float32:
 def zero_point_of(tensor: FileTensor) -> int:
     """The tensor's one zero point. Raises ValueError if it has none, or several."""
     scale_of(tensor)
+    assert tensor.zero_point is not None  # it comes with the scale
     return int(tensor.zero_point[0])
 
 

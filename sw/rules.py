@@ -83,7 +83,9 @@ def _clamp_into_producer(low: Lowering, call: Call, lo: int, hi: int) -> bool:
         return False  # it has no zero point to move
     output = low.tensor(call, value.tensor.shape)
     low.note(call, f"folded into the clamp of {producer.name}")
-    low.layers[value.layer] = _reclamped(producer, move, lo, hi, name=layer_name(call.op), op=call.op.index, output=output)
+    low.layers[value.layer] = _reclamped(
+        producer, move, lo, hi, name=layer_name(call.op), op=call.op.index, output=output
+    )
     low.values[call.output.index] = Value(output, alone=low.alone(call.output.index), layer=value.layer)
     return True
 

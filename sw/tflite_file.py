@@ -16,65 +16,12 @@ import numpy as np
 import tflite
 
 from narrows.network import ImportRefused
+from narrows.tflite_options import ACTIVATIONS, DEFAULTS, OPERATOR_VERSIONS, OPTIONS, PADDINGS, REQUIRED
 
 # Far above every real network; they keep a damaged file from asking for the machine's memory.
 MAX_ELEMENTS = 1 << 26
 MAX_TENSORS = MAX_OPERATORS = 20_000
 MAX_ARITY = 1_000
-
-# The highest version of each operator whose arithmetic is known to be the one implemented here.
-OPERATOR_VERSIONS = {
-    "ADD": 5, "ARG_MAX": 4, "AVERAGE_POOL_2D": 3, "CAST": 7, "CONCATENATION": 4, "CONV_2D": 8, "DEPTHWISE_CONV_2D": 7,
-    "DEQUANTIZE": 6, "DIV": 2, "EXPAND_DIMS": 1, "FULLY_CONNECTED": 13, "LOGISTIC": 3, "MAXIMUM": 4, "MEAN": 3,
-    "MINIMUM": 4, "MUL": 7, "PACK": 4, "PAD": 4, "PADV2": 4, "QUANTIZE": 3, "RELU": 3, "RELU6": 3, "RELU_N1_TO_1": 3,
-    "RESHAPE": 1, "RESIZE_BILINEAR": 4, "SHAPE": 1, "SOFTMAX": 3, "SQUEEZE": 2, "STRIDED_SLICE": 8, "SUB": 5,
-    "TILE": 3, "TRANSPOSE": 6,
-}  # fmt: skip
-
-_ACTIVATIONS = {0: "NONE", 1: "RELU", 2: "RELU_N1_TO_1", 3: "RELU6"}
-_PADDINGS = {0: "SAME", 1: "VALID"}
-_STRIDES = {"padding": "Padding", "stride_h": "StrideH", "stride_w": "StrideW", "activation": "FusedActivationFunction"}
-_DILATION = {"dilation_h": "DilationHFactor", "dilation_w": "DilationWFactor"}
-_ACTIVATION = {"activation": "FusedActivationFunction"}
-
-# Operator: its option table in the schema, our name of each field and its accessor there.
-_OPTIONS: dict[str, tuple[str, dict[str, str]]] = {
-    "ADD": ("AddOptions", _ACTIVATION),
-    "SUB": ("SubOptions", _ACTIVATION),
-    "MUL": ("MulOptions", _ACTIVATION),
-    "DIV": ("DivOptions", _ACTIVATION),
-    "CONV_2D": ("Conv2DOptions", _STRIDES | _DILATION),
-    "DEPTHWISE_CONV_2D": ("DepthwiseConv2DOptions", _STRIDES | _DILATION | {"multiplier": "DepthMultiplier"}),
-    "AVERAGE_POOL_2D": ("Pool2DOptions", _STRIDES | {"filter_h": "FilterHeight", "filter_w": "FilterWidth"}),
-    "FULLY_CONNECTED": (
-        "FullyConnectedOptions",
-        _ACTIVATION | {"weights_format": "WeightsFormat", "keep_num_dims": "KeepNumDims"},
-    ),
-    "CONCATENATION": ("ConcatenationOptions", _ACTIVATION | {"axis": "Axis"}),
-    "SOFTMAX": ("SoftmaxOptions", {"beta": "Beta"}),
-    "MEAN": ("ReducerOptions", {"keep_dims": "KeepDims"}),
-    "RESHAPE": ("ReshapeOptions", {"new_shape": "NewShapeAsNumpy"}),
-    "SQUEEZE": ("SqueezeOptions", {"squeeze_dims": "SqueezeDimsAsNumpy"}),
-    "RESIZE_BILINEAR": (
-        "ResizeBilinearOptions",
-        {"align_corners": "AlignCorners", "half_pixel_centers": "HalfPixelCenters"},
-    ),
-    "PACK": ("PackOptions", {"axis": "Axis", "count": "ValuesCount"}),
-    "STRIDED_SLICE": (
-        "StridedSliceOptions",
-        {
-            "begin_mask": "BeginMask",
-            "end_mask": "EndMask",
-            "ellipsis_mask": "EllipsisMask",
-            "new_axis_mask": "NewAxisMask",
-            "shrink_axis_mask": "ShrinkAxisMask",
-        },
-    ),
-    "ARG_MAX": ("ArgMaxOptions", {"output_type": "OutputType"}),
-}
-# Options that have no usable default: a file without them is damaged.
-_REQUIRED = {"CONV_2D", "DEPTHWISE_CONV_2D", "AVERAGE_POOL_2D", "CONCATENATION", "PACK", "SOFTMAX"}
-_DEFAULTS: dict[str, Any] = {"activation": "NONE", "new_shape": (), "squeeze_dims": (), "output_type": "int64"}
 
 
 def _constants(namespace: type) -> dict[int, str]:
@@ -150,7 +97,8 @@ def read_model(path: str | Path) -> Model:
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise ImportRefused(f"{path}: can't be read ({error.strerror}); give the path of a .tflite file") from None
+        reason = f"can't be read ({error.strerror}); give the path of a .tflite file"
+        raise ImportRefused(f"{path}: {reason}") from None
     return parse_model(content, path.name)
 
 
@@ -162,7 +110,8 @@ def parse_model(content: bytes, name: str = "model") -> Model:
         return _Parser(content, name).model()
     except (struct.error, ValueError, TypeError, IndexError, KeyError, OverflowError, AttributeError, MemoryError):
         # The flatbuffers accessors meet a damaged offset with any of these.
-        raise ImportRefused(f"{name}: the file is damaged (an offset leads outside it); copy or export it again") from None
+        reason = "the file is damaged (an offset leads outside it); copy or export it again"
+        raise ImportRefused(f"{name}: {reason}") from None
 
 
 class _Parser:
@@ -170,7 +119,7 @@ class _Parser:
 
     def __init__(self, content: bytes, name: str) -> None:
         self.content, self.name = content, name
-        self.root = tflite.Model.GetRootAs(content, 0)
+        self.root: Any = tflite.Model.GetRootAs(content, 0)
 
     def refuse(self, reason: str) -> NoReturn:
         raise ImportRefused(f"{self.name}: {reason}")
@@ -295,19 +244,19 @@ class _Parser:
         )
 
     def options(self, label: str, name: str, table: Any) -> dict[str, Any]:
-        if name not in _OPTIONS:
+        if name not in OPTIONS:
             return {}
-        class_name, fields = _OPTIONS[name]
+        class_name, fields = OPTIONS[name]
         if table.BuiltinOptionsType() == 0 or table.BuiltinOptions() is None:
-            if name in _REQUIRED:
+            if name in REQUIRED:
                 self.refuse(f"{label}: its options are missing; export the model again")
-            return {field: _DEFAULTS.get(field, 0) for field in fields}
+            return {field: DEFAULTS.get(field, 0) for field in fields}
         if table.BuiltinOptionsType() != _OPTION_TYPES[class_name]:
             self.refuse(f"{label}: its options are those of another operator; copy or export the file again")
         source = getattr(tflite, class_name)()
         source.Init(table.BuiltinOptions().Bytes, table.BuiltinOptions().Pos)
         options = {field: getattr(source, accessor)() for field, accessor in fields.items()}
-        for field, names in (("activation", _ACTIVATIONS), ("padding", _PADDINGS), ("output_type", _TYPE_NAMES)):
+        for field, names in (("activation", ACTIVATIONS), ("padding", PADDINGS), ("output_type", _TYPE_NAMES)):
             if field in options and (value := options[field]) not in names:
                 self.refuse(f"{label}: {field} {value} isn't supported; use {', '.join(names.values())}")
             elif field in options:

@@ -160,7 +160,9 @@ class _Network:
             scale[self.rng.integers(count)] = 10.0 ** -self.rng.integers(5, 14)
         return raw, scale, 0
 
-    def produce(self, name: str, x: WrittenTensor, raw: tuple, shape: tuple, fan: int, act: bool, axis: int, **options: Any):
+    def produce(
+        self, name: str, x: WrittenTensor, raw: tuple, shape: tuple, fan: int, act: bool, axis: int, **options: Any
+    ):
         """A convolution of any kind with a bias, an output scale that suits it and its activation."""
         o, (data, s_w, z_w) = self.o, raw
         channels = data.shape[axis]
@@ -168,7 +170,9 @@ class _Network:
         product = np.float32(x.scale) * np.asarray(s_w, np.float32)
         bias = np.rint(self.rng.normal(0, 1, channels) * 40 * 60 * np.sqrt(fan)).astype(np.int64)
         if o.wild and self.rng.integers(2):
-            bias[self.rng.integers(channels)] = int(self.rng.choice([-1, 1])) * int(self.rng.integers(1 << 29, 1073741953))
+            bias[self.rng.integers(channels)] = int(self.rng.choice([-1, 1])) * int(
+                self.rng.integers(1 << 29, 1073741953)
+            )
         terms = [x, weights, self.w.constant(bias, "int32", product, 0)]
         if not self.rng.integers(8) and name != "CONV_2D":  # the reference's quantised CONV_2D wants a bias
             terms[2:] = [None] if name == "FULLY_CONNECTED" else []
@@ -251,7 +255,9 @@ class _Network:
         if o.pool == "none":
             return x
         shape = (1, channels) if o.pool == "MEAN_FLAT" else (1, 1, 1, channels)
-        out = self.activation(shape, x.scale * np.float32(0.7), self.lo) if self.rng.integers(2) else self.like(x, shape)
+        out = (
+            self.activation(shape, x.scale * np.float32(0.7), self.lo) if self.rng.integers(2) else self.like(x, shape)
+        )
         axes = self.w.constant([[1, 2], [2, 1], [-3, -2]][self.rng.integers(3)], "int32")
         return self.w.operator("MEAN", [x, axes], out, keep_dims=o.pool != "MEAN_FLAT")
 
@@ -261,7 +267,9 @@ class _Network:
             return self.w.operator("RESHAPE", [x, self.w.constant(shape, "int32")], out, new_shape=shape)
         sizes = self.w.operator("SHAPE", [x], self.w.tensor((len(x.shape),), "int32"), out_type="INT32")
         zero, one = self.w.constant([0], "int32"), self.w.constant([1], "int32")
-        batch = self.w.operator("STRIDED_SLICE", [sizes, zero, one, one], self.w.tensor((), "int32"), shrink_axis_mask=1)
+        batch = self.w.operator(
+            "STRIDED_SLICE", [sizes, zero, one, one], self.w.tensor((), "int32"), shrink_axis_mask=1
+        )
         rest = [self.w.constant(np.int64(n), "int32") for n in shape[1:]]
         packed = self.w.tensor((len(shape),), "int32")
         self.w.operator("PACK", [batch, *rest], packed, values_count=len(shape), axis=0)
