@@ -80,7 +80,7 @@ def run_cocotb(
     if str(TESTS) not in sys.path:
         sys.path.insert(0, str(TESTS))  # the runner hands sys.path to the simulator's Python
     runner = get_runner("verilator")
-    with suppress(SystemExit):  # how the runner reports failure to pytest; the results say more
+    with suppress(SystemExit, RuntimeError):  # how the runner reports failure; the results say more
         runner.test(
             test_module=test_module,
             hdl_toplevel="top",
@@ -147,8 +147,8 @@ def _build(component: Component, *, waves: bool) -> Path:
 
     design = rtlil.convert(component, name="top", emit_src=False)
     versions = [importlib.metadata.version(name) for name in ("amaranth", "cocotb", "verilator")]
-    build_dir = BUILD / _digest(design, versions, waves, _compiler())
-    runtime = BUILD / f"runtime-{_digest(versions, waves, _compiler())}"
+    build_dir = BUILD / _digest("verilated", design, versions, waves, _compiler())
+    runtime = BUILD / f"runtime-{_digest("verilated", versions, waves, _compiler())}"
     with _locked(_directory(BUILD) / f"{build_dir.name}.lock"):
         if not (build_dir / "done").exists():
             shutil.rmtree(build_dir, ignore_errors=True)
@@ -182,7 +182,8 @@ def _keep_runtime(build_dir: Path, runtime: Path) -> None:
     """Keep the compiled files that do not depend on the design for the next design's build."""
     if not runtime.exists():
         new = Path(tempfile.mkdtemp(dir=BUILD))
-        for library in build_dir.glob("veril*.o"):
+        # Not verilator.o: cocotb's main program is compiled for the design.
+        for library in build_dir.glob("verilated*.o"):
             shutil.copy(library, new)
         with suppress(OSError):  # another worker was first
             new.rename(runtime)
