@@ -6,7 +6,9 @@ operator, the tensor, the reason and the way out.
 
 from __future__ import annotations
 
+import lzma
 import zipfile
+import zlib
 from collections import Counter
 from pathlib import Path
 
@@ -256,7 +258,7 @@ def labels_inside(path: str | Path) -> list[str] | None:
             if not texts:
                 return None
             lines = archive.read(texts[0]).decode("utf-8", "replace").splitlines()
-    except (OSError, zipfile.BadZipFile, RuntimeError, NotImplementedError, ValueError, EOFError):
+    except (OSError, ValueError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error, lzma.LZMAError):
         return None
     while lines and not lines[-1].strip():
         lines.pop()

@@ -179,7 +179,8 @@ def test_convolutions_against_loops(seed):
     h, w, cin, cout = rng.integers(3, 8), rng.integers(3, 8), rng.integers(1, 4), rng.integers(1, 5)
     kernel = tuple(rng.integers(1, 4, 2).tolist())
     stride, dilation = (tuple(rng.integers(1, 3, 2).tolist()) for _ in range(2))
-    pad = tuple(a + b for a, b in zip(padding_amounts((h, w), kernel, stride, dilation, "SAME"), rng.integers(0, 2, 4).tolist(), strict=True))
+    same = padding_amounts((h, w), kernel, stride, dilation, "SAME")
+    pad = tuple(a + b for a, b in zip(same, rng.integers(0, 2, 4).tolist(), strict=True))
     x = rng.integers(lo, hi + 1, (1, h, w, cin)).astype(dtype)
     z, zw = int(rng.integers(lo, hi + 1)), int(rng.integers(0, 256)) if dtype == "uint8" else 0
     weights = rng.integers(lo, hi + 1, (cout, *kernel, cin)).astype(dtype)
