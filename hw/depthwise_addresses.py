@@ -153,11 +153,10 @@ class DepthwiseAddresses(wiring.Component):
     def _next_triple(self, m: Module, row: Value, words: list[Value]) -> None:
         """Three rows of the kernel down: the same banks."""
         f = self.fields
-        rows, back = Signal(6), Signal(signed(LINE_BITS + 2))
-        m.d.sync += [rows.eq(f.row_tap * 3), back.eq(f.word_triple - f.limit), row.eq(row + rows)]
+        m.d.sync += row.eq(row + f.row_triple)
         for word in words:
             wrapped = Signal(signed(LINE_BITS + 2))
-            m.d.comb += wrapped.eq(word + back)
+            m.d.comb += wrapped.eq(word + f.word_triple_back)
             m.d.sync += word.eq(Mux(wrapped < 0, word + f.word_triple, wrapped))
 
     def _rows(self, m: Module, row: Value, last_triple: Value, inside: Value) -> Value:

@@ -69,7 +69,9 @@ DepthwiseFields = data.StructLayout({
     "step_plane": LineStep,
     "step_second": LineStep,
     "step_third": LineStep,
+    "row_triple": 5,
     "word_triple": LINE_BITS,
+    "word_triple_back": signed(LINE_BITS + 2),
     "limit": LINE_BITS + 1,
     # Credits. ``bottom_limit``: the last row whose kernel does not reach below the plane; ``reach``: columns the first
     # segment needs, and the last; ``position_*``: of output row 0's first row of the kernel, from one output row to
@@ -243,7 +245,9 @@ def _rows(shape: DepthwiseGeometry, limit: int) -> dict:
         "step_plane": _line_step(shape.in_h, words, limit),
         "step_second": _line_step(dh, words, limit),
         "step_third": _line_step(2 * dh, words, limit),
+        "row_triple": 3 * dh,
         "word_triple": dh * words % limit,
+        "word_triple_back": dh * words % limit - limit,
         "limit": limit,
         "bottom_limit": shape.in_h - 1 - bottom,
         "position_start": _wrapped(-top * width, POSITION_BITS),

@@ -1,0 +1,176 @@
+"""Blocks for the depthwise unit: drawn shapes, random tensors, and every word that must come out."""
+
+from typing import Any
+
+import numpy as np
+from hypothesis import assume
+from hypothesis import strategies as st
+
+from narrows.hw.config import EngineConfig
+from narrows.hw.depthwise_fields import NO_RING, DepthwiseGeometry, constant_words, depthwise_fields
+from narrows.hw.line_buffer import line_fields
+from narrows.hw.requantise import channel_constants
+from narrows.kernels import average_pool, depthwise, mean
+from narrows.network import Requant
+
+PATTERNS = ("always", "half", "bursts", "alternating", "rare")
+
+
+@st.composite
+def blocks(draw, config: EngineConfig) -> dict[str, Any]:
+    """A block the unit accepts, as JSON: geometry, arithmetic, destination, and when things arrive."""
+    case: dict[str, Any] = {"kind": draw(st.sampled_from(["filter"] * 5 + ["average", "mean"])), "seed": draw(st.integers(0, 2**32))}
+    small, pair = st.integers(1, 20), lambda strategy: st.tuples(strategy, strategy)
+    in_h, in_w = draw(small), draw(small)
+    if case["kind"] == "filter":
+        kernel = draw(st.sampled_from([(3, 3)] * 6 + [(5, 5), (1, 1), (3, 1), (1, 3), (2, 2), (7, 2)]))
+        stride, dilation, pad = draw(pair(st.integers(1, 2))), draw(pair(st.sampled_from((1, 1, 2, 4)))), draw(pair(st.integers(0, 3)))
+    else:
+        kernel, stride, dilation, pad = (in_h, in_w), (1, 1), (1, 1), (0, 0)
+    after = draw(pair(st.integers(0, 2))) if case["kind"] == "filter" else (0, 0)
+    out = []
+    for size, k, s, d, before, end in zip((in_h, in_w), kernel, stride, dilation, pad, after, strict=True):
+        out.append((size + before + end - (k - 1) * d - 1) // s + 1)
+    assume(all(1 <= n <= 24 for n in out))
+    many = draw(st.booleans())
+    geometry = {
+        "slices": draw(st.integers(1, 3)) if many else 1,
+        "images": draw(st.integers(1, 2)),
+        "groups": draw(st.integers(1, 3)),
+        "in_h": in_h,
+        "in_w": in_w,
+        "out_h": out[0],
+        "out_w": out[1],
+        "kernel": kernel,
+        "stride": stride,
+        "dilation": dilation,
+        "pad": pad,
+        "segment": draw(st.integers(1, out[1])),
+    }
+    case |= {
+        "geometry": geometry,
+        "expand_segment": draw(st.integers(1, 12)),
+        "dtype": draw(st.sampled_from(("int8", "uint8"))),
+        "ring": None if many or draw(st.booleans()) else geometry["segment"] + draw(st.integers(0, 40)),
+        "base": draw(st.integers(0, 500)),
+        **{name: draw(st.sampled_from(PATTERNS[:4])) for name in ("idle", "loads", "projects", "pressure")},
+    }
+    try:
+        Block(config, case)
+    except ValueError:
+        assume(False)
+    return case
+
+
+class Block:
+    """A case with its tensors: what goes in (``x``, ``weight_words``, ``constant_words``, ``fields``, ``lines``) and what must
+    come out (``words``: data, bank, address, mark; ``pixels`` of the slice up to and with each word's)."""
+
+    def __init__(self, config: EngineConfig, case: dict[str, Any]):
+        self.config, self.case = config, case
+        shape = self.shape = DepthwiseGeometry(**{k: tuple(v) if isinstance(v, list) else v for k, v in case["geometry"].items()})
+        rng = self.rng = np.random.default_rng(case["seed"])
+        self.channels = shape.slices * shape.groups * config.group
+        low, high = (-128, 127) if case["dtype"] == "int8" else (0, 255)
+        self.x = rng.integers(low, high + 1, (shape.images, shape.in_h, shape.in_w, self.channels)).astype(case["dtype"])
+        zero_in = 0 if case["kind"] == "average" else int(rng.integers(low, high + 1))
+        lo, hi = sorted(int(n) for n in rng.integers(low, high + 1, 2)) if rng.random() < 0.3 else (low, high)
+        zero_out = 0 if case["kind"] == "average" else int(rng.integers(low, high + 1))
+        self._arithmetic(zero_in, zero_out, lo, hi)
+        stride = self.channels // config.group
+        self.ring = NO_RING if case["ring"] is None else case["ring"]
+        kept = min(self.ring, shape.images * shape.out_h * shape.out_w)
+        size = -(-kept // config.pixels) * stride
+        self.fields = depthwise_fields(
+            config=config,
+            geometry=shape,
+            base=case["base"],
+            size=size,
+            stride=stride,
+            zero_in=zero_in,
+            zero_point=zero_out,
+            lo=lo,
+            hi=hi,
+            is_signed=case["dtype"] == "int8",
+            ring=self.ring,
+            ones=case["kind"] != "filter",
+        )
+        self.lines = line_fields(config=config, width=shape.in_w, groups=shape.groups)
+        self._words(size, stride)
+
+    def _arithmetic(self, zero_in: int, zero_out: int, lo: int, hi: int) -> None:
+        """Weights, constants and the golden result."""
+        shape, rng, kind = self.shape, self.rng, self.case["kind"]
+        count = shape.in_h * shape.in_w
+        bias, multiplier, shift = (np.zeros(self.channels, np.int64) for _ in range(3))
+        if kind == "average":
+            # Rounding half away from zero is exact with a multiplier just above 1 / count.
+            multiplier += (1 << 31) // count + (0 if count == 1 else 1) - (1 if count == 1 else 0)
+            self.y = average_pool(self.x, (shape.in_h, shape.in_w), lo=lo, hi=hi)
+        elif kind == "mean":
+            multiplier += int(rng.integers(1 << 28, 1 << 31)) // count
+            self.y = mean(self.x, zero_in, int(multiplier[0]), 0, zero_out, lo, hi)
+        else:
+            info = np.iinfo(self.case["dtype"])
+            weights = rng.integers(info.min, info.max + 1, (*shape.kernel, self.channels)).astype(self.case["dtype"])
+            zero_weight = 0 if info.min else int(rng.integers(17, 242))
+            bias += rng.integers(-(1 << 14), 1 << 14, self.channels)
+            multiplier += rng.integers(1 << 30, 1 << 31, self.channels)
+            shift += rng.integers(-11, -5, self.channels)
+            odd = rng.random(self.channels)
+            bias[odd < 0.1] = rng.choice([-(1 << 26), (1 << 26) - 1])
+            multiplier[odd < 0.05] = 0
+            shift[(odd > 0.9) & (odd < 0.95)] = -31
+            shift[odd > 0.95] = rng.integers(-3, 2)  # saturates
+            requant = Requant(multiplier, shift, zero_out, lo, hi)
+            (sh, sw), (dh, dw), (kh, kw), (top, left) = shape.stride, shape.dilation, shape.kernel, shape.pad
+            bottom = max((shape.out_h - 1) * sh + (kh - 1) * dh + 1 - shape.in_h - top, 0)
+            right = max((shape.out_w - 1) * sw + (kw - 1) * dw + 1 - shape.in_w - left, 0)
+            args = {"stride": shape.stride, "dilation": shape.dilation, "pad": (top, left, bottom, right)}
+            y = depthwise(self.x, zero_in, weights, zero_weight, bias, requant, **args)
+            self.y = y[:, : shape.out_h, : shape.out_w]
+            self.factors = weights.astype(int) - zero_weight
+        assert self.y.shape == (shape.images, shape.out_h, shape.out_w, self.channels)
+        self._memories(bias, multiplier, shift)
+
+    def _memories(self, bias: np.ndarray, multiplier: np.ndarray, shift: np.ndarray) -> None:
+        config, shape, lanes = self.config, self.shape, self.config.depthwise_requantisers
+        self.weight_words: list[list[int]] = []
+        self.constant_words: list[list[dict[str, int]]] = []
+        for start in range(0, self.channels, config.group):
+            if self.case["kind"] == "filter":
+                padded = np.zeros((3 * shape.triples, shape.kernel[1], config.group), int)
+                padded[: shape.kernel[0]] = self.factors[:, :, start : start + config.group]
+                if shape.kernel[0] % 3:
+                    padded[shape.kernel[0] :] = 77  # must not matter
+                for triple in range(shape.triples):
+                    self.weight_words += padded[3 * triple : 3 * triple + 3].transpose(1, 0, 2).reshape(shape.kernel[1], -1).tolist()
+            rows = [
+                channel_constants(bias=int(bias[c]), multiplier=int(multiplier[c]), shift=int(shift[c]))
+                for c in range(start, start + config.group)
+            ]
+            rows += rows[:1] * (constant_words(config) * lanes - config.group)
+            self.constant_words += [rows[at : at + lanes] for at in range(0, len(rows), lanes)]
+
+    def _words(self, size: int, stride: int) -> None:
+        config, shape = self.config, self.shape
+        self.words, self.pixels = [], []
+        for piece in range(shape.slices):
+            for image, row in np.ndindex(shape.images, shape.out_h):
+                for start in range(0, shape.out_w, shape.segment):
+                    columns = range(start, min(start + shape.segment, shape.out_w))
+                    for group in range(piece * shape.groups, (piece + 1) * shape.groups):
+                        for column in columns:
+                            pixel = (image * shape.out_h + row) * shape.out_w + column
+                            bank, place = pixel % config.pixels, pixel // config.pixels * stride % size + group
+                            data = self.y[image, row, column, group * config.group :][: config.group].tobytes()
+                            self.words.append([int.from_bytes(data, "little"), bank, self.case["base"] + place, 0])
+                            self.pixels.append(pixel)
+                    if piece == shape.slices - 1:
+                        self.words[-1][3] = len(columns)
+
+    def input_word(self, piece: int, pixel: int, group: int) -> int:
+        """The expanded word of a slice's linear ``pixel``."""
+        flat = self.x.reshape(-1, self.channels)
+        start = (piece * self.shape.groups + group) * self.config.group
+        return int.from_bytes(flat[pixel, start : start + self.config.group].tobytes(), "little")
