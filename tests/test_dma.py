@@ -1,0 +1,41 @@
+"""Readers, writers and the arbiter."""
+
+import pytest
+from cocotb_harness import cases_file, run_cocotb
+from dma_system import DmaSystem
+from hypothesis import strategies as st
+
+from narrows.hw.dma import MemoryArbiter, MemoryReader, MemoryWriter
+
+SYSTEMS = {
+    "small": {"readers": 3, "writers": 2, "burst": 8, "depth": 16},
+    "usual": {"readers": 2, "writers": 1, "burst": 128, "depth": 512},
+    "tiny": {"readers": 1, "writers": 1, "burst": 2, "depth": 16},
+}
+
+
+@pytest.mark.parametrize("name", SYSTEMS)
+def test_dma(name: str):
+    system = SYSTEMS[name]
+    sizes = st.sampled_from([0, 1, system["burst"] - 1, system["burst"], system["burst"] + 1, system["depth"]])
+    words = st.one_of(sizes, st.integers(0, 5 * min(system["burst"], 32)))
+    transfer = st.tuples(st.integers(0, 0xFFF), words)
+    cases = cases_file(f"dma_{name}", examples=12, transfers=st.lists(transfer, min_size=8, max_size=12))
+    run_cocotb(DmaSystem(**system), "bench_dma", cases=cases, env={key.upper(): value for key, value in system.items()})
+
+
+@pytest.mark.parametrize("unit", [MemoryReader, MemoryWriter])
+@pytest.mark.parametrize(("sizes", "message"), [
+    ({"burst": 512}, "power of two from 2 to 256 words, not 512"),
+    ({"burst": 100}, "power of two from 2 to 256 words, not 100"),
+    ({"depth": 500}, "two bursts of 128, not 500 words"),
+    ({"burst": 256, "depth": 256}, "two bursts of 256, not 256 words"),
+])
+def test_refused_sizes(unit, sizes: dict, message: str):
+    with pytest.raises(ValueError, match=message):
+        unit(**sizes)
+
+
+def test_refused_arbiter():
+    with pytest.raises(ValueError, match="a writer or more, not 2 and 0"):
+        MemoryArbiter(readers=2, writers=0)
