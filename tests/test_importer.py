@@ -9,7 +9,7 @@ import pytest
 from random_mobilenet import random_mobilenet
 from tflite_writer import Writer, WrittenTensor
 
-from narrows import golden
+from narrows import golden, oracle
 from narrows.importer import import_model, import_network, labels_inside
 from narrows.network import Add, Conv, Depthwise, ImportRefused, Network, Pool
 from narrows.tflite_file import parse_model
@@ -30,9 +30,13 @@ def values_of(network: Network, seed: int = 0) -> tuple[np.ndarray, dict[int, np
 
 
 def checked(content: bytes) -> Network:
-    """Import ``content`` and hold the network's layers and results to the model's."""
+    """Import ``content`` and hold the network's layers and results to the model's, and those to the reference's."""
     network = import_model(parse_model(content))
     value, tensors = values_of(network)
+    if oracle.available():
+        want = oracle.oracle_tensors(content, value)
+        for op in network.model.operators:
+            np.testing.assert_array_equal(tensors[op.outputs[0]], want[op.outputs[0]], err_msg=str(op))
     outputs = golden.run_network(network, golden.run_pre(network, value))
     for layer, output in zip(network.layers, outputs, strict=True):
         assert output.shape == layer.output.shape and output.dtype.name == layer.output.dtype
