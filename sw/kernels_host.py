@@ -131,28 +131,50 @@ def softmax(x: np.ndarray, scale: np.float32, beta: float) -> np.ndarray:
     return np.clip(np.where(live, out, lo), lo, hi).astype(x.dtype)
 
 
-def resize_bilinear(
-    x: np.ndarray, size: tuple[int, int], *, align_corners: bool, half_pixel_centers: bool
-) -> np.ndarray:
-    """RESIZE_BILINEAR in 10-bit fixed point, ``x`` (n, h, w, c), ``size`` (height, width)."""
+def resize_bilinear(x: np.ndarray, size: tuple[int, int], *, align_corners: bool, half_pixel_centers: bool) -> np.ndarray:
+    """RESIZE_BILINEAR, ``x`` (n, h, w, c), ``size`` (height, width): 10-bit fixed point for int8, float32 for uint8."""
+    taps, blend = (_fixed_taps, _fixed_blend) if x.dtype == np.int8 else (_float_taps, _float_blend)
+    y0, y1, fy = taps(x.shape[1], size[0], align_corners, half_pixel_centers)
+    x0, x1, fx = taps(x.shape[2], size[1], align_corners, half_pixel_centers)
+    fy, fx = fy[None, :, None, None], fx[None, None, :, None]
+    above, below = x[:, y0], x[:, y1]
+    return blend(above[:, :, x0], below[:, :, x0], above[:, :, x1], below[:, :, x1], fy, fx).astype(x.dtype)
 
-    def taps(n: int, out: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        if align_corners and out > 1:
-            step = (1024 * (n - 1) + (out - 1) // 2) // (out - 1)
-        else:
-            step = (1024 * n + out // 2) // out
-        position = np.arange(out, dtype=np.int64) * step
-        if half_pixel_centers:
-            position = position + step // 2 - 512
-        low = np.maximum(np.trunc(position / 1024).astype(np.int64), 0)
-        high = np.minimum(np.trunc((position + 1023) / 1024).astype(np.int64), n - 1)
-        return low, high, position - 1024 * low
 
-    (y0, y1, fy), (x0, x1, fx) = taps(x.shape[1], size[0]), taps(x.shape[2], size[1])
-    wide = x.astype(np.int64)
-    fx, fy = fx[None, None, :, None], fy[None, :, None, None]
-    rows = wide[:, :, x0] * (1024 - fx) + wide[:, :, x1] * fx
-    total = rows[:, y0] * (1024 - fy) + rows[:, y1] * fy
-    half = np.where(total > 0, 1 << 19, -(1 << 19))
-    value = total + half
-    return (np.sign(value) * (np.abs(value) >> 20)).astype(x.dtype)
+_Taps = tuple[np.ndarray, np.ndarray, np.ndarray]  # the two neighbours' indices and the weight of the second
+
+
+def _fixed_taps(n: int, out: int, align_corners: bool, half_pixel_centers: bool) -> _Taps:
+    step = (1024 * n + out // 2) // out
+    if align_corners and out > 1:
+        step = (1024 * (n - 1) + (out - 1) // 2) // (out - 1)
+    position = np.arange(out, dtype=np.int64) * step
+    if half_pixel_centers:
+        position = position + step // 2 - 512
+    low = np.maximum(np.trunc(position / 1024).astype(np.int64), 0)
+    high = np.minimum(np.trunc((position + 1023) / 1024).astype(np.int64), n - 1)
+    return low, high, position - 1024 * low
+
+
+def _fixed_blend(a: np.ndarray, b: np.ndarray, c: np.ndarray, d: np.ndarray, fy: np.ndarray, fx: np.ndarray) -> np.ndarray:
+    total = (a * (1024 - fy) + b * fy) * (1024 - fx) + (c * (1024 - fy) + d * fy) * fx
+    value = total + np.where(total > 0, 1 << 19, -(1 << 19))
+    return np.sign(value) * (np.abs(value) >> 20)
+
+
+def _float_taps(n: int, out: int, align_corners: bool, half_pixel_centers: bool) -> _Taps:
+    one, half = np.float32(1), np.float32(0.5)
+    scale = np.float32(n - 1) / np.float32(out - 1) if align_corners and out > 1 else np.float32(n) / np.float32(out)
+    position = np.arange(out, dtype=np.float32) * scale
+    if half_pixel_centers:
+        position = (np.arange(out, dtype=np.float32) + half) * scale - half
+    low = np.maximum(np.floor(position), 0).astype(np.int64)
+    high = np.minimum(np.ceil(position), n - one).astype(np.int64)
+    return low, high, position - low.astype(np.float32)
+
+
+def _float_blend(a: np.ndarray, b: np.ndarray, c: np.ndarray, d: np.ndarray, fy: np.ndarray, fx: np.ndarray) -> np.ndarray:
+    # every product and sum is rounded to float32, in the kernel's order
+    one, (a, b, c, d) = np.float32(1), (t.astype(np.float32) for t in (a, b, c, d))
+    total = a * (one - fy) * (one - fx) + b * fy * (one - fx) + c * (one - fy) * fx + d * fy * fx
+    return np.trunc(total + np.float32(0.5))

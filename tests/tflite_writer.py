@@ -22,6 +22,7 @@ _OPTION_TABLES = {
     "MUL": "MulOptions",
     "PACK": "PackOptions",
     "RESHAPE": "ReshapeOptions",
+    "RESIZE_BILINEAR": "ResizeBilinearOptions",
     "SHAPE": "ShapeOptions",
     "SOFTMAX": "SoftmaxOptions",
     "STRIDED_SLICE": "StridedSliceOptions",
