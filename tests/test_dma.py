@@ -1,11 +1,17 @@
 """Readers, writers and the arbiter."""
 
+import json
+from dataclasses import asdict
+
 import pytest
 from cocotb_harness import cases_file, run_cocotb
 from dma_system import DmaSystem
 from hypothesis import strategies as st
 
 from narrows.hw.dma import MemoryArbiter, MemoryReader, MemoryWriter
+from narrows.hw.sdram import SdramController
+from narrows.hw.sdram_timing import W9825G6KH_6
+from narrows.sim.sdram_chip import SdramParameters
 
 SYSTEMS = {
     "small": {"readers": 3, "writers": 2, "burst": 8, "depth": 16},
@@ -39,3 +45,13 @@ def test_refused_sizes(unit, sizes: dict, message: str):
 def test_refused_arbiter():
     with pytest.raises(ValueError, match="a writer or more, not 2 and 0"):
         MemoryArbiter(readers=2, writers=0)
+
+
+@pytest.mark.parametrize(("burst", "depth", "least"), [(128, 512, 0.95), (64, 256, 0.95), (32, 128, 0.9)])
+def test_dma_with_sdram(burst: int, depth: int, least: float):
+    timing = W9825G6KH_6.at(clock_mhz=133)
+    controller = SdramController(timing=timing, startup_us=0.5)
+    system = {"readers": 2, "writers": 1, "burst": burst, "depth": depth}
+    parameters = SdramParameters.of(timing, startup_us=0.5)
+    env = {**{key.upper(): value for key, value in system.items()}, "LEAST": least, "SDRAM": json.dumps(asdict(parameters))}
+    run_cocotb(DmaSystem(**system, controller=controller), "bench_dma_sdram", env=env)
