@@ -105,10 +105,11 @@ class SdramController(wiring.Component):
     """Serves a stream of requests to one SDR SDRAM, in order.
 
     A user guarantees room for the words it asks to read, and should have the words it asks to write; where it has not,
-    WRITE waits for it. A word of ``read`` is valid ``latency`` cycles after its READ is decided on; a request on an idle
-    controller takes ``latency`` + 6 cycles to its first word if the row is open, tRCD + 1 more if its bank is closed,
-    another tRP if it holds another row. Requests that follow each other find their rows open, with no cycle between
-    them, if those are other banks' and requests last as long as opening a row takes.
+    WRITE waits for it. A word of ``read`` is valid ``latency`` cycles after the decision for its READ. A request to an
+    idle controller has its first word after ``latency`` + 5 cycles if the row is open, tRCD more if its bank is closed,
+    tRCD + tRP - 1 more if the bank has another row open. Requests that follow each other leave no cycle between them if
+    the next one's row is open or in another bank and the current one lasts as long as opening it takes; a row miss in
+    the same bank leaves tRP + tRCD + 1.
 
     ``refresh_batch``: refreshes that are postponed and made at once while requests keep coming: fewer cycles lost, a
     longer pause (tRP + ``refresh_batch`` * tRFC + tRCD and a few). ``startup_us``: overrides the part's wait after

@@ -101,7 +101,7 @@ class RefreshTimer(wiring.Component):
 class RowMachine(wiring.Component):
     """Opens the rows of segments, refreshes, initialises: every command but READ and WRITE.
 
-    ``segment`` to ``prepared``: 3 cycles if the row is open; another tRCD + 1 if its bank is closed, another tRP if the
+    ``segment`` to ``prepared``: 3 cycles if the row is open, tRCD more if its bank is closed, tRCD + tRP - 1 more if the
     bank has another row open. One segment is in hand. ``running`` is the column machine's segment while ``active``;
     ``wrote`` tells of a WRITE for it, and while ``pause`` it must not issue commands. ``command`` has priority over
     its commands. ``ready`` rises after initialisation; ``activated`` and ``refreshed`` tell of commands.

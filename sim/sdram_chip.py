@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import astuple, dataclass, field
 from fractions import Fraction
-from math import floor
+from math import ceil, floor
 from pathlib import Path
 
 import numpy as np
@@ -61,7 +61,8 @@ class SdramParameters:
             column_bits=part.column_bits,
             bank_bits=part.bank_bits,
             cas_latency=timing.cas_latency,
-            period_ps=floor(1_000_000 / Fraction(timing.clock_mhz)),
+            # Rounded up, so that 60 ns are nine cycles of 150 MHz and not a hair more.
+            period_ps=ceil(1_000_000 / Fraction(timing.clock_mhz)),
             t_rcd_ps=round(part.t_rcd * 1000),
             t_rp_ps=round(part.t_rp * 1000),
             t_ras_ps=round(part.t_ras * 1000),

