@@ -5,7 +5,8 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from narrows.hw.config import POSITION_BITS
-from narrows.hw.depthwise_fields import COORDINATE_BITS, KERNEL_BITS, DepthwiseFields
+from narrows.hw.depthwise_fields import DepthwiseFields
+from narrows.hw.depthwise_geometry import COORDINATE_BITS, KERNEL_BITS
 from narrows.hw.depthwise_jobs import DepthwiseJob
 from narrows.hw.line_buffer import LINE_BITS, SIZE_BITS
 from narrows.hw.multiplier import delayed

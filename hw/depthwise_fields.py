@@ -5,28 +5,27 @@ The hardware only adds and compares; everything that takes a product, a quotient
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from amaranth.hdl import signed
 from amaranth.lib import data
 
-from narrows.hw.config import MAX_DILATION, MAX_STRIDE, POSITION_BITS, EngineConfig
+from narrows.hw.config import POSITION_BITS, EngineConfig
+from narrows.hw.depthwise_geometry import (
+    COORDINATE_BITS,
+    GROUP_BITS,
+    IMAGE_BITS,
+    KERNEL_BITS,
+    NO_RING,
+    SLICE_BITS,
+    DepthwiseGeometry,
+    constant_words,
+)
 from narrows.hw.line_buffer import LINE_BITS, SIZE_BITS, line_fields
 from narrows.hw.ports import OutputRange
 from narrows.hw.requantise import output_range
 from narrows.hw.walker import WalkFields, walk_fields
 
-#: Bits of a row's or column's number inside or around the plane, signed.
-COORDINATE_BITS = 14
-
-#: Bits of a kernel's extent, and of a count of groups, slices and images.
-KERNEL_BITS, GROUP_BITS, SLICE_BITS, IMAGE_BITS = 7, 12, 12, 8
-
 #: Sums of products are signed numbers of this width.
 SUM_BITS = 26
-
-#: Unconsumed filtered pixels when nothing limits them.
-NO_RING = 1 << (POSITION_BITS - 1)
 
 #: A step of some rows through the banks: the bank moves by ``bank`` (modulo 3), the row's first word by ``near`` or, when
 #: the bank wraps around, by ``far`` (modulo the ring).
@@ -93,92 +92,6 @@ DepthwiseFields = data.StructLayout({
     "range": OutputRange,
     "walk": WalkFields,
 })
-
-
-@dataclass(frozen=True, kw_only=True)
-class DepthwiseGeometry:
-    """Shape of a depthwise convolution (multiplier 1) and the order it is done in.
-
-    ``slices`` of ``groups`` groups of channels each, one after the other over all ``images``. A plane has ``in_h`` x ``in_w``
-    pixels and gives ``out_h`` x ``out_w``. Pairs are (vertical, horizontal); ``pad`` is (top, left), the other two sides
-    follow from the sizes. ``segment``: outputs of a row formed for one group before the next group's turn; a row's last
-    segment may be shorter.
-    """
-
-    slices: int
-    images: int
-    groups: int
-    in_h: int
-    in_w: int
-    out_h: int
-    out_w: int
-    kernel: tuple[int, int]
-    stride: tuple[int, int]
-    dilation: tuple[int, int]
-    pad: tuple[int, int]
-    segment: int
-
-    def __post_init__(self) -> None:
-        limits = {"slices": SLICE_BITS, "images": IMAGE_BITS, "groups": GROUP_BITS}
-        limits |= dict.fromkeys(("in_h", "in_w", "out_h", "out_w", "segment"), SIZE_BITS)
-        for name, bits in limits.items():
-            if not 1 <= getattr(self, name) < 1 << bits:
-                raise ValueError(f"Depthwise {name} must be 1 to {(1 << bits) - 1}, not {getattr(self, name)}.")
-        for name, low, high in (("kernel", 1, 127), ("stride", 1, MAX_STRIDE), ("dilation", 1, MAX_DILATION), ("pad", 0, 255)):
-            pair = getattr(self, name)
-            if len(pair) != 2 or not all(low <= value <= high for value in pair):
-                raise ValueError(f"A depthwise {name} must be two numbers of {low} to {high}, not {pair}.")
-        if self.kernel[0] > 1 and self.dilation[0] % 3 == 0:
-            raise ValueError(f"A vertical dilation of {self.dilation[0]} puts all rows of the kernel into one bank of the line buffers.")
-        if self.segment > self.out_w:
-            raise ValueError(f"A segment of {self.segment} outputs is longer than a row of {self.out_w}.")
-        if self.in_h * self.in_w >= NO_RING or self.images * self.out_h * self.out_w >= NO_RING:
-            raise ValueError(f"The unit counts fewer than {NO_RING} pixels of a plane, and filtered ones of all images.")
-        for size, out, kernel, stride, dilation, pad in zip(
-            (self.in_h, self.in_w), (self.out_h, self.out_w), self.kernel, self.stride, self.dilation, self.pad, strict=True
-        ):
-            if (out + 1) * stride + (kernel + 3) * dilation >= 1 << (COORDINATE_BITS - 1):
-                raise ValueError(f"{out} outputs with stride {stride} go beyond the unit's coordinates.")
-            if (out - 1) * stride - pad >= size:
-                raise ValueError(f"{out} outputs with stride {stride} do not fit {size} pixels padded by {pad}.")
-
-    @property
-    def triples(self) -> int:
-        """Steps of three rows in a kernel."""
-        return -(-self.kernel[0] // 3)
-
-    @property
-    def segments(self) -> int:
-        """Segments in a row."""
-        return -(-self.out_w // self.segment)
-
-    def result_cycles(self, config: EngineConfig) -> int:
-        """Cycles from one result word of ``group`` channels to the next."""
-        return max(self.triples * self.kernel[1], constant_words(config))
-
-    def words(self) -> int:
-        """Result words of the block."""
-        return self.slices * self.images * self.groups * self.out_h * self.out_w
-
-    def needed(self, row: int, columns: int) -> int:
-        """Pixels of a plane that must be complete for the first ``columns`` outputs of output ``row``."""
-        (kh, kw), (sh, sw), (dh, dw), (top, left) = self.kernel, self.stride, self.dilation, self.pad
-        last_row = min(row * sh - top + (kh - 1) * dh, self.in_h - 1)
-        return last_row * self.in_w + min((columns - 1) * sw - left + (kw - 1) * dw, self.in_w - 1) + 1
-
-    def freed(self, row: int, columns: int) -> int:
-        """Pixels of a plane that nothing needs after the first ``columns`` outputs of output ``row``."""
-        first, column = row * self.stride[0] - self.pad[0], columns * self.stride[1] - self.pad[1]
-        if columns == self.out_w:
-            first, column = first + self.stride[0], 0
-        if row == self.out_h - 1 and columns == self.out_w or first >= self.in_h:
-            return self.in_h * self.in_w
-        return max(first, 0) * self.in_w + (min(max(column, 0), self.in_w) if first >= 0 else 0)
-
-
-def constant_words(config: EngineConfig) -> int:
-    """Words of constants that a group's channels take, and cycles their requantisation does."""
-    return -(-config.group // config.depthwise_requantisers)
 
 
 def _wrapped(value: int, bits: int) -> int:
@@ -283,7 +196,7 @@ def depthwise_fields(
     geometry: DepthwiseGeometry,
     base: int,
     size: int,
-    stride: int,
+    pixel_words: int,
     zero_in: int,
     zero_point: int,
     lo: int,
@@ -295,7 +208,7 @@ def depthwise_fields(
     """Checked values of :data:`DepthwiseFields` (``ValueError`` with a sentence where the hardware is too small).
 
     ``base``, ``size``: the results' region in words of every bank of activation memory, a ring if it is smaller than the
-    tensor; ``stride``: words per pixel there, i.e. groups of all slices. ``ring``: filtered pixels that may be unconsumed
+    tensor; ``pixel_words``: words per pixel there, i.e. groups of all slices. ``ring``: filtered pixels that may be unconsumed
     (``NO_RING``: any number; one slice only otherwise). ``zero_in``: the input's zero point, in the range of its type
     (``is_signed``: int8). ``zero_point``, ``lo``, ``hi``: as in :func:`narrows.hw.requantise.output_range`. ``ones``: all
     weights are 1 and none are read. A kernel of the plane's size without padding makes a global sum.
@@ -329,5 +242,5 @@ def depthwise_fields(
         "signed": int(is_signed),
         "zero_in": zero_in,
         "range": output_range(zero_point=zero_point, lo=lo, hi=hi),
-        "walk": walk_fields(base=base, size=size, stride=stride, groups=geometry.groups),
+        "walk": walk_fields(base=base, size=size, stride=pixel_words, groups=geometry.groups),
     }

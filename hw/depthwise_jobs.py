@@ -5,7 +5,8 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from narrows.hw.config import POSITION_BITS, EngineConfig
-from narrows.hw.depthwise_fields import COORDINATE_BITS, GROUP_BITS, DepthwiseFields, constant_words
+from narrows.hw.depthwise_fields import DepthwiseFields
+from narrows.hw.depthwise_geometry import COORDINATE_BITS, GROUP_BITS, constant_words
 from narrows.hw.depthwise_memory import COUNT_BITS, LoadCredit
 from narrows.hw.line_buffer import LINE_BITS, SIZE_BITS
 
@@ -47,7 +48,7 @@ class DepthwiseJobs(wiring.Component):
     """Offers a block's groups in order, each as soon as what it needs is there.
 
     Every group waits for its weights and constants; a segment's first one also for the pixels it reads and for room
-    behind the unit. A group can be taken every 2 cycles, a segment's first one not before 4 cycles after the one before.
+    behind the unit. A group can be taken every 2 cycles, a segment's first one not before 3 cycles after the one before.
     ``running``: groups are still to be offered. ``blocked_data``, ``blocked_weights``: the group is ready but for that.
     """
 
@@ -92,21 +93,21 @@ class DepthwiseJobs(wiring.Component):
         ]
 
         segments_over = left["segments"] == 0
-        self._columns(m, take, ends)
+        following = self._columns(m, take, ends)
         position, plane, plane_end = self._rows(m, ends)
         need, room = self._credits(m, ends, segments_over, position, plane)
-        self._freed(m, segments_over, left["rows"] == 0, position, plane, plane_end)
+        self._freed(m, segments_over, left["rows"] == 0, following, position, plane, plane_end)
         loaded = self._loaded(m, take)
 
-        # A group's credits are known one cycle after it, a segment's three.
+        # A group's credits are known one cycle after it, a segment's two.
         with m.If(settle != 0):
             m.d.sync += settle.eq(settle - 1)
         with m.If(take):
-            m.d.sync += settle.eq(Mux(ends["groups"], 3, 1))
+            m.d.sync += settle.eq(Mux(ends["groups"], 2, 1))
         with m.If(ends["slices"]):
             m.d.sync += self.running.eq(0)
         with m.If(self.start):
-            m.d.sync += [self.running.eq(1), settle.eq(3)]
+            m.d.sync += [self.running.eq(1), settle.eq(2)]
             m.d.sync += [left[name].eq(f[name]) for name in left]
         ready = self.running & (settle == 0)
         m.d.comb += [
@@ -116,21 +117,25 @@ class DepthwiseJobs(wiring.Component):
         ]
         return m
 
-    def _columns(self, m: Module, take: Value, ends: dict[str, Value]) -> None:
-        """The group's number, and the segment's first column and offset."""
+    def _columns(self, m: Module, take: Value, ends: dict[str, Value]) -> Value:
+        """The group's number, and the segment's first column and offset; returns the next segment's first column."""
         f, job = self.fields, self.o.payload
+        following, second = Signal(signed(COORDINATE_BITS)), Signal(signed(COORDINATE_BITS))
+        m.d.sync += second.eq(f.column_start + f.column_segment)
         with m.If(take):
             m.d.sync += job.group.eq(job.group + 1)
         with m.If(ends["groups"]):
             m.d.sync += [
                 job.group.eq(0),
-                job.column.eq(job.column + f.column_segment),
+                job.column.eq(following),
+                following.eq(following + f.column_segment),
                 job.offset.eq(job.offset + f.offset_segment),
             ]
         with m.If(ends["segments"] | self.start):
-            m.d.sync += [job.column.eq(f.column_start), job.offset.eq(f.offset_start)]
+            m.d.sync += [job.column.eq(f.column_start), following.eq(second), job.offset.eq(f.offset_start)]
         with m.If(self.start):
-            m.d.sync += job.group.eq(0)
+            m.d.sync += [job.group.eq(0), following.eq(f.column_start + f.column_segment)]
+        return following
 
     def _rows(self, m: Module, ends: dict[str, Value]) -> tuple[Value, Value, Value]:
         """The rows of the kernel; returns the positions of its first row, of the plane and of the plane's end."""
@@ -164,7 +169,7 @@ class DepthwiseJobs(wiring.Component):
         f, job = self.fields, self.o.payload
         reach, filtered = Signal(signed(COORDINATE_BITS)), Signal(POSITION_BITS)
         line, column = Signal(POSITION_BITS), Signal(signed(COORDINATE_BITS))
-        filtered_end, allowed, needed = Signal(POSITION_BITS), Signal(POSITION_BITS), Signal(POSITION_BITS)
+        filtered_end, allowed = Signal(POSITION_BITS), Signal(POSITION_BITS)
         # Cycle 0: the last row and column, and the last result.
         m.d.comb += job.outputs.eq(Mux(segments_over, f.tail, f.segment))
         m.d.sync += [
@@ -173,11 +178,11 @@ class DepthwiseJobs(wiring.Component):
             filtered_end.eq(filtered + job.outputs + 1),
             allowed.eq(self.projected + f.ring),
         ]
-        # Cycle 1: the position. Cycle 2: the comparison.
+        # Cycle 1: the comparisons.
         pixels, results = Signal(POSITION_BITS), Signal(POSITION_BITS)
         need, room = Signal(), Signal()
-        m.d.comb += [pixels.eq(self.expanded - needed), results.eq(allowed - filtered_end)]
-        m.d.sync += [needed.eq(line + column), need.eq(~pixels[-1]), room.eq(~results[-1])]
+        m.d.comb += [pixels.eq(self.expanded - line - column), results.eq(allowed - filtered_end)]
+        m.d.sync += [need.eq(~pixels[-1]), room.eq(~results[-1])]
 
         with m.If(ends["groups"]):
             m.d.sync += [reach.eq(reach + f.column_segment), filtered.eq(filtered_end)]
@@ -188,29 +193,26 @@ class DepthwiseJobs(wiring.Component):
         return need, room
 
     def _freed(
-        self, m: Module, segments_over: Value, rows_over: Value, position: Value, plane: Value, plane_end: Value
+        self, m: Module, segments_over: Value, rows_over: Value, following: Value, position: Value, plane: Value, plane_end: Value
     ) -> None:
-        """The position before which nothing is needed after the segment, known three cycles later."""
+        """The position before which nothing is needed after the segment, known two cycles later."""
         f, job = self.fields, self.o.payload
-        # Cycle 0: the first row needed then, and its first column.
-        row, column = Signal(signed(COORDINATE_BITS)), Signal(signed(COORDINATE_BITS + 1))
-        start, over = Signal(POSITION_BITS), Signal()
+        # Cycle 0: the first row needed then, and the column, inside the plane.
+        row, column = Signal(signed(COORDINATE_BITS)), Signal(SIZE_BITS)
+        line, over = Signal(POSITION_BITS), Signal()
         m.d.sync += [
             row.eq(Mux(segments_over, job.row + f.row_output, job.row)),
-            start.eq(Mux(segments_over, position + f.position_output, position)),
-            column.eq(Mux(segments_over, 0, job.column + f.column_segment)),
+            line.eq(Mux(segments_over, position + f.position_output, position)),
+            column.eq(Mux(segments_over | (following < 0), 0, Mux(following > f.in_w, f.in_w, following))),
             over.eq(segments_over & rows_over),
         ]
-        # Cycle 1: both inside the plane.
-        inside, above, ended, line = Signal(SIZE_BITS), Signal(), Signal(), Signal(POSITION_BITS)
-        m.d.sync += [
-            inside.eq(Mux(column < 0, 0, Mux(column > f.in_w, f.in_w, column))),
-            above.eq(row < 0),
-            ended.eq(over | (row >= f.in_h)),
-            line.eq(start),
-        ]
-        # Cycle 2: the position.
-        m.d.sync += job.freed.eq(Mux(ended, plane_end, Mux(above, plane, line + inside)))
+        # Cycle 1: the position.
+        with m.If(over | (row >= f.in_h)):
+            m.d.sync += job.freed.eq(plane_end)
+        with m.Elif(row < 0):
+            m.d.sync += job.freed.eq(plane)
+        with m.Else():
+            m.d.sync += job.freed.eq(line + column)
 
     def _loaded(self, m: Module, take: Value) -> Value:
         """Whether the group's weights and constants are in memory."""

@@ -7,7 +7,8 @@ from hypothesis import assume
 from hypothesis import strategies as st
 
 from narrows.hw.config import EngineConfig
-from narrows.hw.depthwise_fields import NO_RING, DepthwiseGeometry, constant_words, depthwise_fields
+from narrows.hw.depthwise_fields import depthwise_fields
+from narrows.hw.depthwise_geometry import NO_RING, DepthwiseGeometry, constant_words
 from narrows.hw.line_buffer import line_fields
 from narrows.hw.requantise import channel_constants
 from narrows.kernels import average_pool, depthwise, mean
@@ -86,7 +87,7 @@ class Block:
             geometry=shape,
             base=case["base"],
             size=size,
-            stride=stride,
+            pixel_words=stride,
             zero_in=zero_in,
             zero_point=zero_out,
             lo=lo,

@@ -10,7 +10,8 @@ from depthwise_system import CONFIGS, DepthwiseSystem
 
 from narrows.hw.config import EngineConfig
 from narrows.hw.depthwise import DepthwiseUnit
-from narrows.hw.depthwise_fields import DepthwiseGeometry, depthwise_fields
+from narrows.hw.depthwise_fields import depthwise_fields
+from narrows.hw.depthwise_geometry import DepthwiseGeometry
 
 GEOMETRY = {
     "slices": 1,
@@ -49,9 +50,8 @@ def test_all_paces(tmp_path: Path):
     _run("eight", "all_paces", _written(tmp_path, [CASE | {"geometry": GEOMETRY}]))
 
 
-@pytest.mark.parametrize("name", CONFIGS)
-def test_counters(name: str, tmp_path: Path):
-    _run(name, "counters", _written(tmp_path, [CASE | {"geometry": GEOMETRY | {"images": 3}}]))
+def test_counters(tmp_path: Path):
+    _run("eight", "counters", _written(tmp_path, [CASE | {"geometry": GEOMETRY | {"images": 3}}]))
 
 
 RATES = [
@@ -61,18 +61,21 @@ RATES = [
     (3, {"segment": 1}),
     (3, {"segment": 5, "groups": 3}),
     (3, {"groups": 1, "segment": 6}),
-    (4, {"groups": 1, "segment": 1}),
+    (3, {"groups": 1, "segment": 1}),
     (3, {"groups": 1, "in_w": 2, "out_w": 2, "segment": 2}),
+    (3, {"groups": 1, "in_w": 1, "out_w": 1, "segment": 1}),
     (3, {"dilation": (2, 2), "pad": (2, 2)}),
     (3, {"dilation": (1, 4), "pad": (1, 4)}),
     (10, {"kernel": (5, 5), "pad": (2, 2)}),
     (6, {"kernel": (5, 3), "pad": (2, 1), "images": 2}),
+    (3, {"kernel": (1, 3), "pad": (0, 1)}),
 ]
 
 
 @pytest.mark.parametrize("name", CONFIGS)
 def test_rates(name: str, tmp_path: Path):
-    rates = [*RATES, (3 if name == "eight" else 2, {"kernel": (1, 1), "pad": (0, 0)})]
+    # Requantisation takes longer than a 1x1 kernel.
+    rates = RATES + [(3, {"kernel": (1, 1), "pad": (0, 0)})] * (name == "eight")
     cases = [{"cycles": cycles, "block": CASE | {"ring": None, "geometry": GEOMETRY | changes}} for cycles, changes in rates]
     _run(name, "rates", _written(tmp_path, cases))
 
@@ -82,7 +85,7 @@ def test_latency():
 
 
 def _fields(config: EngineConfig = CONFIGS["eight"], **changes) -> dict:
-    others = {"base": 0, "size": 100, "stride": 2, "zero_in": 3, "zero_point": 0, "lo": 0, "hi": 255, "is_signed": False}
+    others = {"base": 0, "size": 100, "pixel_words": 2, "zero_in": 3, "zero_point": 0, "lo": 0, "hi": 255, "is_signed": False}
     geometry = DepthwiseGeometry(**GEOMETRY | {k: v for k, v in changes.items() if k in GEOMETRY})
     others |= {k: v for k, v in changes.items() if k not in GEOMETRY}
     return depthwise_fields(config=config, geometry=geometry, **others)
@@ -123,9 +126,11 @@ def test_rows_of_a_kernel_are_in_three_banks(dilation: int):
     assert {0, fields["step_second"]["bank"], fields["step_third"]["bank"]} == {0, 1, 2}
 
 
-def test_deepest_network_fits():
-    # MobileNetV2 1.0/224: block 2 as rows, block 17 slice by slice; and a 33 x 33 global sum.
+def test_networks_fit():
+    # MobileNetV2 1.0/224: block 2 as rows, block 17 slice by slice; and a global sum of 33 x 33.
     config = EngineConfig()
-    rows = {"in_h": 112, "in_w": 112, "out_h": 56, "out_w": 56, "groups": 12}
-    assert _fields(config, **rows, size=3 * 56 * 12, stride=12, ring=84)["limit"] == 170 * 12
-    assert _fields(config, slices=120, images=4, segment=6, groups=1, size=120 * 98)["slices"] == 119
+    rows = {"in_h": 112, "in_w": 112, "out_h": 56, "out_w": 56, "groups": 12, "stride": (2, 2), "pad": (0, 0), "segment": 14}
+    assert _fields(config, **rows, size=3 * 28 * 12, pixel_words=12, ring=84)["limit"] == 170 * 12
+    assert _fields(config, slices=120, images=4, in_w=7, out_w=7, groups=1, size=120 * 98, pixel_words=120)["slices"] == 119
+    pool = {"in_h": 33, "in_w": 33, "out_h": 1, "out_w": 1, "kernel": (33, 33), "pad": (0, 0), "segment": 1}
+    assert _fields(config, **pool, groups=1, slices=40, size=40, pixel_words=40, ones=True)["triples"] == 10
