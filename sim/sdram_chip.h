@@ -90,7 +90,10 @@ public:
         check_bus(pins);
         if (!pins.cke && commanded_) return fail("CKE low", "clock suspend and power-down are not modelled");
         if (mode_set_ && now_ >= next_due_) tick();
-        if (!pins.cs_n && !(pins.ras_n && pins.cas_n && pins.we_n)) command(pins);
+        if (!pins.cs_n && !(pins.ras_n & pins.cas_n & pins.we_n)) {
+            // READ and WRITE come every cycle: anything wrong with one is found out in the slow path.
+            if (!(pins.ras_n & !pins.cas_n && now_ >= quiet_until_ && column(pins, !pins.we_n))) command(pins);
+        }
         if (pins.dqm != 0) bus_[(now_ + 2) & 3].lanes &= static_cast<uint8_t>(~pins.dqm);
         const Slot& next = bus_[(now_ + 1) & 3];
         drives_ = next.lanes != 0;
@@ -131,6 +134,7 @@ private:
     int64_t mode_at_ = never;
     int64_t refreshing_since_ = 0;
     int64_t refreshed_ = never;
+    int64_t quiet_until_ = INT64_MAX;  // no command may come before, or none yet
     int64_t activated_ = never;
     uint64_t due_ = 0;
     uint64_t ticks_ = 0;
@@ -141,20 +145,22 @@ private:
     }
 
     static Word mask(uint8_t lanes) {
+        if (lanes == all_lanes) return static_cast<Word>(~Word{0});
+        if (lanes == 0) return 0;
         Word bits = 0;
         for (size_t lane = 0; lane < sizeof(Word); lane++)
             if (lanes >> lane & 1) bits |= static_cast<Word>(Word{0xff} << 8 * lane);
         return bits;
     }
 
-    bool fail(const std::string& what, const std::string& rule) {
+    [[gnu::cold]] bool fail(const std::string& what, const std::string& rule) {
         if (!violated) message = "cycle " + std::to_string(now_) + ": " + what + ": " + rule;
         violated = true;
         return false;
     }
 
     // Whether `needed` cycles have passed since `since`.
-    template <typename Name>  // const char* where a string would be built for nothing
+    template <typename Name>  // a string or what would become one for nothing
     bool passed(const Name& what, const char* rule, int64_t since, int64_t needed) {
         if (now_ - since >= needed) return true;
         return fail(what, std::string(rule) + " is " + std::to_string(needed) + " cycles, not " +
@@ -170,14 +176,14 @@ private:
         now.lanes = 0;
     }
 
-    void tick() {
+    [[gnu::noinline]] void tick() {
         ticks_++;
         due_++;
         next_due_ = refreshing_since_ + cycles((ticks_ + 1) * p_.t_refi_ps, 1);
         if (due_ > p_.max_postponed) fail("refresh", std::to_string(due_) + " are due");
     }
 
-    void command(const SdramPins& pins) {
+    [[gnu::noinline]] void command(const SdramPins& pins) {
         if (violated) return;
         static const char* const names[8] = {"MODE REGISTER SET", "REFRESH", "PRECHARGE", "ACTIVATE",
                                              "WRITE",             "READ",    "TERMINATE", "NOP"};
@@ -194,8 +200,8 @@ private:
             case 1: return refresh();
             case 2: return precharge(pins);
             case 3: return activate(pins);
-            case 4: return column(pins, true);
-            case 5: return column(pins, false);
+            case 4: return column_fails(pins, "WRITE");
+            case 5: return column_fails(pins, "READ");
             default: fail(names[code], "not modelled");
         }
     }
@@ -227,6 +233,7 @@ private:
             return;
         }
         mode_at_ = now_;
+        quiet_until_ = now_ + mrd_;
         if (mode_set_) return;
         mode_set_ = true;
         refreshing_since_ = now_;
@@ -240,6 +247,7 @@ private:
         }
         if (!closed("REFRESH")) return;
         refreshed_ = now_;
+        if (mode_set_) quiet_until_ = now_ + rfc_;
         refreshes_++;
         if (due_ > 0) due_--;  // refreshing ahead of time earns nothing
     }
@@ -285,39 +293,34 @@ private:
                               std::to_string(now_ - it.opened));
     }
 
-    void column(const SdramPins& pins, bool write) {
+    // A READ or WRITE, if no rule forbids it.
+    bool column(const SdramPins& pins, bool write) {
         Bank& it = banks_[pins.ba];
-        const char* const command = write ? "WRITE" : "READ";
-        if (!it.open) {
-            fail(at(command, pins.ba), "the bank is closed");
-            return;
-        }
-        // The name is made only when a rule is broken: this is the one command of every cycle.
-        if (now_ - it.opened < rcd_) {
-            passed(at(command, pins.ba), "tRCD", it.opened, rcd_);
-            return;
-        }
-        if (now_ - it.opened > ras_max_) {
-            not_forgotten(at(command, pins.ba), it);
-            return;
-        }
-        if (pins.a >> p_.column_bits) {
-            fail(at(command, pins.ba), pins.a >> 10 & 1 ? "auto precharge is not modelled" : "no such column");
-            return;
-        }
+        const int64_t open_for = now_ - it.opened;
+        if (!it.open || open_for < rcd_ || open_for > ras_max_ || pins.a >> p_.column_bits || (write && !pins.dq_oe))
+            return false;
         Word& word = memory_[((it.row << p_.bank_bits | pins.ba) << p_.column_bits) | pins.a];
         if (write) {
-            if (!pins.dq_oe) {
-                fail(at(command, pins.ba), "nobody drives dq");
-                return;
-            }
             const Word kept = mask(pins.dqm);
             word = static_cast<Word>((word & kept) | (static_cast<Word>(pins.dq) & ~kept));
             it.written = now_;
         } else {
-            Slot& slot = bus_[(now_ + p_.cas_latency) & 3];
-            slot.data = word;
-            slot.lanes = all_lanes;
+            bus_[(now_ + p_.cas_latency) & 3] = {word, all_lanes};
+        }
+        return true;
+    }
+
+    // Which rule forbade it.
+    [[gnu::cold]] void column_fails(const SdramPins& pins, const char* command) {
+        const Bank& it = banks_[pins.ba];
+        const std::string name = at(command, pins.ba);
+        if (!it.open) {
+            fail(name, "the bank is closed");
+        } else if (passed(name, "tRCD", it.opened, rcd_) && not_forgotten(name, it)) {
+            if (pins.a >> p_.column_bits)
+                fail(name, pins.a >> 10 & 1 ? "auto precharge is not modelled" : "no such column");
+            else
+                fail(name, "nobody drives dq");
         }
     }
 };

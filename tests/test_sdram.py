@@ -63,7 +63,7 @@ def test_times_are_met_exactly(time, rule):
     timing = AS4C32M16SB_7.at(clock_mhz=143)
     chip = SdramParameters.of(timing, startup_us=STARTUP_US)
     longer = chip.t_refi_ps // 2 if time == "t_refi" else (getattr(timing, time) + 1) * chip.period_ps
-    case = "long_idle_then_busy" if time == "t_refi" else "random_traffic/idle=0/pressure=0"
+    case = "linear_read" if time == "t_refi" else "random_traffic/idle=0/pressure=0"
     with pytest.raises(AssertionError, match=f": {rule}"):
         simulate(timing, case, chip=replace(chip, **{f"{time}_ps": longer}))
 
