@@ -12,7 +12,7 @@ from functools import singledispatch
 
 import numpy as np
 
-from narrows import kernels, operators_host
+from narrows import kernels, operators_host, operators_shape
 from narrows.arithmetic import mbqm, quantize_multiplier, requantise
 from narrows.kernels import add, average_pool, conv2d, depthwise, fully_connected, mean
 from narrows.kernels_host import softmax
@@ -27,7 +27,7 @@ __all__ = [
 
 HOST_ONLY = {"TFLite_Detection_PostProcess"}  # floating point after the last integer tensor: the caller's own work
 Observer = Callable[[Operator, np.ndarray], None]
-assert operators_host  # imported to register its operators
+assert operators_host and operators_shape  # imported to register their operators
 
 
 def as_input(tensor: FileTensor, value: np.ndarray) -> np.ndarray:

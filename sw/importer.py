@@ -49,7 +49,7 @@ def import_model(model: Model) -> Network:
     low = Lowering(model, constants, uses)
     folded = len(model.operators) - len(ops)
     if folded:
-        low.notes.append(f"{folded} operators of constant or unread subgraphs left out")
+        low.notes.append(f"{folded} operator{'s'[: folded > 1]} of constant or unread subgraphs left out")
     entry = _engine_input(model, constants, middle, pre)
     low.values[entry.index] = Value(entry)
     for op in middle:

@@ -61,16 +61,36 @@ def concatenation(
     return np.concatenate(out, axis=axis)
 
 
+def _expf(x: np.ndarray) -> np.ndarray:
+    """C's expf as glibc computes it: 2^(k/32) times a cubic in double, rounded once. Not always the nearest float."""
+    z = x.astype(np.float64) * (float.fromhex("0x1.71547652b82fep+0") * 32)
+    k = np.rint(z)
+    r = z - k
+    c0, c1, c2 = (float.fromhex(c) for c in ("0x1.c6af84b912394p-5", "0x1.ebfce50fac4f3p-3", "0x1.62e42ff0c52d6p-1"))
+    y = (c0 / 32**3 * r + c1 / 32**2) * (r * r) + (c2 / 32 * r + 1)
+    return (y * np.exp2(k / 32)).astype(np.float32)
+
+
 def logistic(x: np.ndarray, scale_in: np.float32, zero_in: int, scale_out: np.float32, zero_out: int) -> np.ndarray:
     """LOGISTIC of 8-bit values: a table of round(1 / (1 + exp(-real)) / s_out) + z_out, in float32."""
     lo, hi = limits(x.dtype.name)
     real = scale_in * (np.arange(lo, hi + 1) - zero_in).astype(np.float32)
-    # exp in double rounded to float is what a correctly rounded expf gives
-    exponential = np.exp(-real.astype(np.float64)).astype(np.float32)
-    value = np.float32(1) / (np.float32(1) + exponential)
+    value = np.float32(1) / (np.float32(1) + _expf(-real))
     rounded = round_half_away(value * (np.float32(1) / scale_out)).astype(np.int64)
     table = np.clip(rounded + zero_out, lo, hi).astype(x.dtype)
     return table[x.astype(np.int64) - lo]
+
+
+def softmax_float(x: np.ndarray, beta: float) -> np.ndarray:
+    """SOFTMAX of float32 over the last axis, summed one after another in float32."""
+    e = _expf((x - x.max(axis=-1, keepdims=True)) * np.float32(beta))
+    return e / np.add.accumulate(e, axis=-1)[..., -1:]
+
+
+def logistic_float(x: np.ndarray) -> np.ndarray:
+    """LOGISTIC of float32, with the kernel's short cuts at both ends."""
+    usual = np.float32(1) / (np.float32(1) + _expf(-x))
+    return np.where(x > np.float32(16.619047164916992188), np.float32(1), np.where(x < np.float32(-9), _expf(x), usual))
 
 
 _ONE_Q0 = (1 << 31) - 1
@@ -131,7 +151,9 @@ def softmax(x: np.ndarray, scale: np.float32, beta: float) -> np.ndarray:
     return np.clip(np.where(live, out, lo), lo, hi).astype(x.dtype)
 
 
-def resize_bilinear(x: np.ndarray, size: tuple[int, int], *, align_corners: bool, half_pixel_centers: bool) -> np.ndarray:
+def resize_bilinear(
+    x: np.ndarray, size: tuple[int, int], *, align_corners: bool, half_pixel_centers: bool
+) -> np.ndarray:
     """RESIZE_BILINEAR, ``x`` (n, h, w, c), ``size`` (height, width): 10-bit fixed point for int8, float32 for uint8."""
     taps, blend = (_fixed_taps, _fixed_blend) if x.dtype == np.int8 else (_float_taps, _float_blend)
     y0, y1, fy = taps(x.shape[1], size[0], align_corners, half_pixel_centers)
@@ -156,7 +178,9 @@ def _fixed_taps(n: int, out: int, align_corners: bool, half_pixel_centers: bool)
     return low, high, position - 1024 * low
 
 
-def _fixed_blend(a: np.ndarray, b: np.ndarray, c: np.ndarray, d: np.ndarray, fy: np.ndarray, fx: np.ndarray) -> np.ndarray:
+def _fixed_blend(
+    a: np.ndarray, b: np.ndarray, c: np.ndarray, d: np.ndarray, fy: np.ndarray, fx: np.ndarray
+) -> np.ndarray:
     total = (a * (1024 - fy) + b * fy) * (1024 - fx) + (c * (1024 - fy) + d * fy) * fx
     value = total + np.where(total > 0, 1 << 19, -(1 << 19))
     return np.sign(value) * (np.abs(value) >> 20)
@@ -173,7 +197,9 @@ def _float_taps(n: int, out: int, align_corners: bool, half_pixel_centers: bool)
     return low, high, position - low.astype(np.float32)
 
 
-def _float_blend(a: np.ndarray, b: np.ndarray, c: np.ndarray, d: np.ndarray, fy: np.ndarray, fx: np.ndarray) -> np.ndarray:
+def _float_blend(
+    a: np.ndarray, b: np.ndarray, c: np.ndarray, d: np.ndarray, fy: np.ndarray, fx: np.ndarray
+) -> np.ndarray:
     # every product and sum is rounded to float32, in the kernel's order
     one, (a, b, c, d) = np.float32(1), (t.astype(np.float32) for t in (a, b, c, d))
     total = a * (one - fy) * (one - fx) + b * fy * (one - fx) + c * (one - fy) * fx + d * fy * fx

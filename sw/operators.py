@@ -284,23 +284,3 @@ def addition(call: Call) -> tuple:
     call.expect(np.broadcast_shapes(a.shape, b.shape))
     pairs = quantization.add_multipliers(a, b, call.output, subtract=call.op.name == "SUB")
     return *pairs, quantization.zero_point_of(call.output), *call.limits()
-
-
-@operator("ADD", "SUB")
-def _add(call: Call) -> np.ndarray:
-    if call.output.dtype == "float32":
-        return float_elementwise(call)
-    constants = addition(call)
-    zero_points = quantization.zero_point_of(call.source(0)), quantization.zero_point_of(call.source(1))
-    return kernels.add(call.value(0), call.value(1), zero_points, *constants)
-
-
-def float_elementwise(call: Call) -> np.ndarray:
-    """ADD, SUB, MUL or DIV of float32: one rounding each, then the fused activation."""
-    a, b = call.source(0), call.source(1)
-    call.types(a, b, call.output, allowed=("float32",))
-    call.expect(np.broadcast_shapes(a.shape, b.shape))
-    functions = {"ADD": np.add, "SUB": np.subtract, "MUL": np.multiply, "DIV": np.divide}
-    result = functions[call.op.name](call.value(0), call.value(1))
-    low, high = {"NONE": (None, None), "RELU": (0, None), "RELU6": (0, 6), "RELU_N1_TO_1": (-1, 1)}[call.activation]
-    return result if low is None else np.clip(result, np.float32(low), None if high is None else np.float32(high))

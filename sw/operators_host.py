@@ -1,11 +1,11 @@
-"""The operators around a network and in its constant subgraphs, as ``narrows.operators`` runs them."""
+"""The operators around a network, as ``narrows.operators`` runs them."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from narrows import kernels_host, quantization
-from narrows.operators import BYTES, Call, float_elementwise, operator
+from narrows import kernels, kernels_host, quantization
+from narrows.operators import BYTES, Call, addition, operator
 from narrows.quantization import scale_of, zero_point_of
 
 INTEGERS = ("int32", "int64")
@@ -63,10 +63,34 @@ def _extremum(call: Call) -> np.ndarray:
     return (np.minimum if call.op.name == "MINIMUM" else np.maximum)(call.value(0), call.value(1))
 
 
+def plain_elementwise(call: Call) -> np.ndarray:
+    """ADD, SUB, MUL or DIV of float32 (one rounding, then the fused activation), or of integers that hold a shape."""
+    a, b = call.source(0), call.source(1)
+    dtype = call.types(a, b, call.output, allowed=("float32", "int32", "int64"))
+    call.expect(np.broadcast_shapes(a.shape, b.shape))
+    functions = {"ADD": np.add, "SUB": np.subtract, "MUL": np.multiply, "DIV": np.divide}
+    if dtype != "float32":
+        if call.activation != "NONE" or call.op.name == "DIV":
+            call.refuse(f"integers with activation {call.activation}")
+        return np.asarray(functions[call.op.name](call.value(0), call.value(1)))
+    result = np.asarray(functions[call.op.name](call.value(0), call.value(1)))
+    low, high = {"NONE": (None, None), "RELU": (0, None), "RELU6": (0, 6), "RELU_N1_TO_1": (-1, 1)}[call.activation]
+    return result if low is None else np.clip(result, np.float32(low), None if high is None else np.float32(high))
+
+
+@operator("ADD", "SUB")
+def _add(call: Call) -> np.ndarray:
+    if call.output.dtype not in BYTES:
+        return plain_elementwise(call)
+    constants = addition(call)
+    zero_points = zero_point_of(call.source(0)), zero_point_of(call.source(1))
+    return kernels.add(call.value(0), call.value(1), zero_points, *constants)
+
+
 @operator("MUL", "DIV")
 def _mul(call: Call) -> np.ndarray:
-    if call.output.dtype == "float32" or call.op.name == "DIV":
-        return float_elementwise(call)
+    if call.output.dtype not in BYTES or call.op.name == "DIV":
+        return plain_elementwise(call)
     a, b = call.source(0), call.source(1)
     call.types(a, b, call.output)
     call.expect(np.broadcast_shapes(a.shape, b.shape))
@@ -78,18 +102,21 @@ def _mul(call: Call) -> np.ndarray:
 @operator("SOFTMAX")
 def _softmax(call: Call) -> np.ndarray:
     source, output = call.source(0), call.output
-    dtype = call.types(source, output)
-    if scale_of(output) != np.float32(1 / 256) or zero_point_of(output) != quantization.limits(dtype)[0]:
-        call.refuse("an output scale other than 1/256; quantise the model again")
     if not source.shape:
         call.refuse("a scalar input", source.index)
+    dtype = call.types(source, output, allowed=(*BYTES, "float32"))
+    if dtype == "float32":
+        return kernels_host.softmax_float(call.value(), call.op.options["beta"])
+    if scale_of(output) != np.float32(1 / 256) or zero_point_of(output) != quantization.limits(dtype)[0]:
+        call.refuse("an output scale other than 1/256; quantise the model again")
     return kernels_host.softmax(call.value(), scale_of(source), call.op.options["beta"])
 
 
 @operator("LOGISTIC")
 def _logistic(call: Call) -> np.ndarray:
     source, output = call.source(0), call.output
-    call.types(source, output)
+    if call.types(source, output, allowed=(*BYTES, "float32")) == "float32":
+        return kernels_host.logistic_float(call.value())
     ends = scale_of(source), zero_point_of(source), scale_of(output), zero_point_of(output)
     return kernels_host.logistic(call.value(), *ends)
 
@@ -186,51 +213,3 @@ def _arg_max(call: Call) -> np.ndarray:
     if not -rank <= axis < rank or 0 in call.source(0).shape:
         call.refuse(f"axis {axis} of shape {list(call.source(0).shape)}")
     return call.value().argmax(axis=axis).astype(call.types(call.output, allowed=INTEGERS))
-
-
-@operator("SHAPE")
-def _shape(call: Call) -> np.ndarray:
-    return np.array(call.source(0).shape, call.types(call.output, allowed=INTEGERS))
-
-
-@operator("STRIDED_SLICE")
-def _strided_slice(call: Call) -> np.ndarray:
-    options, x = call.op.options, call.value()
-    call.types(call.source(0), call.output, allowed=COPIED)
-    if options["ellipsis_mask"] or options["new_axis_mask"]:
-        call.refuse("ellipsis or new axis masks; export the model without them")
-    begin, end, step = (call.value(i).reshape(-1)[:9].tolist() for i in (1, 2, 3))
-    index: list[slice | int] = []
-    for i, (b, e, s) in enumerate(zip(begin, end, step, strict=True)):
-        bit = 1 << i
-        if options["shrink_axis_mask"] & bit:
-            index.append(b)
-        else:
-            index.append(slice(None if options["begin_mask"] & bit else b, None if options["end_mask"] & bit else e, s))
-    return np.asarray(x[tuple(index)])
-
-
-@operator("PACK")
-def _pack(call: Call) -> np.ndarray:
-    values = [call.value(i) for i in range(len(call.op.inputs))]
-    call.types(call.output, *(call.source(i) for i in range(len(values))), allowed=COPIED)
-    return np.stack(values, axis=call.op.options["axis"])
-
-
-@operator("TILE")
-def _tile(call: Call) -> np.ndarray:
-    call.types(call.source(0), call.output, allowed=COPIED)
-    times = [int(n) for n in call.value(1).reshape(-1)[:9]]
-    if len(times) != len(call.source(0).shape) or min(times, default=1) < 0:
-        call.refuse(f"multiples {times} for shape {list(call.source(0).shape)}")
-    call.expect([n * t for n, t in zip(call.source(0).shape, times, strict=True)])
-    return np.tile(call.value(), times)
-
-
-@operator("CAST")
-def _cast(call: Call) -> np.ndarray:
-    whole = call.types(call.source(0), allowed=(*BYTES, *INTEGERS))
-    wide = call.types(call.output, allowed=(*INTEGERS, "float32"))
-    if (whole, wide) == ("int64", "int32"):
-        call.refuse("a cast from int64 to int32")
-    return call.value().astype(wide)

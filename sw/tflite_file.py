@@ -22,6 +22,7 @@ from narrows.tflite_options import ACTIVATIONS, DEFAULTS, OPERATOR_VERSIONS, OPT
 MAX_ELEMENTS = 1 << 26
 MAX_TENSORS = MAX_OPERATORS = 20_000
 MAX_ARITY = 1_000
+MAX_BYTES = 1 << 30
 
 
 def _constants(namespace: type) -> dict[int, str]:
@@ -95,10 +96,13 @@ def read_model(path: str | Path) -> Model:
     """Read and validate the ``.tflite`` file at ``path``. Raises :class:`ImportRefused`."""
     path = Path(path)
     try:
+        size = path.stat().st_size
+        if not path.is_file() or size > MAX_BYTES:
+            raise ImportRefused(f"{path}: not a file of at most {MAX_BYTES >> 20} MB; give the path of a .tflite file")
         content = path.read_bytes()
-    except OSError as error:
-        reason = f"can't be read ({error.strerror}); give the path of a .tflite file"
-        raise ImportRefused(f"{path}: {reason}") from None
+    except (OSError, ValueError) as error:  # a ValueError for a path that can't be one
+        reason = getattr(error, "strerror", None) or error
+        raise ImportRefused(f"{path}: can't be read ({reason}); give the path of a .tflite file") from None
     return parse_model(content, path.name)
 
 

@@ -23,7 +23,9 @@ from narrows.network import ImportRefused, NarrowsError, Requant
 from narrows.tflite_file import Model, parse_model, read_model
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
-needs_shared = pytest.mark.skipif(not SHARED.is_dir(), reason="the real models and their recorded hashes are not beside this repository")
+needs_shared = pytest.mark.skipif(
+    not SHARED.is_dir(), reason="the real models and their recorded hashes are not beside this repository"
+)
 needs_oracle = pytest.mark.skipif(not oracle.available(), reason="ai-edge-litert 1.2.0 is not installed")
 
 CLASSIFIERS = (
@@ -75,7 +77,9 @@ def test_every_operator_of_every_model(name, image):
     value = input_for(model, photograph(image))
     assert digest(value) == want["input_sha256"]
     got = []
-    golden.run_model(model, value, lambda op, v: got.append([op.index, op.name, op.outputs[0], list(v.shape), digest(v)[:16]]))
+    golden.run_model(
+        model, value, lambda op, v: got.append([op.index, op.name, op.outputs[0], list(v.shape), digest(v)[:16]])
+    )
     assert got == [row for row in want["ops"] if row[1] not in ("CUSTOM", *golden.HOST_ONLY)]
 
 
@@ -109,7 +113,9 @@ def exact_mbqm(x: int, m: int, shift: int) -> int:
     return rounded if value >= 0 else -rounded
 
 
-INT32 = st.one_of(st.integers(-(1 << 31), (1 << 31) - 1), st.integers(-300, 300), st.sampled_from([-(1 << 31), (1 << 31) - 1]))
+INT32 = st.one_of(
+    st.integers(-(1 << 31), (1 << 31) - 1), st.integers(-300, 300), st.sampled_from([-(1 << 31), (1 << 31) - 1])
+)
 
 
 @given(st.lists(INT32, min_size=1), st.one_of(st.just(0), st.integers(1 << 30, (1 << 31) - 1)), st.integers(-31, 30))
@@ -185,7 +191,9 @@ def test_convolutions_against_loops(seed):
     z, zw = int(rng.integers(lo, hi + 1)), int(rng.integers(0, 256)) if dtype == "uint8" else 0
     weights = rng.integers(lo, hi + 1, (cout, *kernel, cin)).astype(dtype)
     bias = rng.integers(-3000, 3000, cout)
-    requant = Requant(rng.integers(1 << 30, 1 << 31, cout), rng.integers(-11, -5, cout), int(rng.integers(lo, hi)), lo + 5, hi - 5)
+    requant = Requant(
+        rng.integers(1 << 30, 1 << 31, cout), rng.integers(-11, -5, cout), int(rng.integers(lo, hi)), lo + 5, hi - 5
+    )
     where = {"stride": stride, "dilation": dilation, "pad": pad}
     got = conv2d(x, z, weights, zw, bias, requant, **where)
     np.testing.assert_array_equal(got, loops(x, z, weights, zw, bias, requant, stride, dilation, pad, dtype))
@@ -223,7 +231,10 @@ def test_mean_folds_the_division_into_the_multiplier():
 def test_input_shape_and_type_are_checked():
     model = parse_model(random_mobilenet(np.random.default_rng(0), ends="plain", dtype="int8"))
     shape = model.tensors[model.inputs[0]].shape
-    assert golden.run_model(model, np.zeros(shape[1:], np.int8)).keys() == golden.run_model(model, np.zeros(shape, np.int8)).keys()
+    assert (
+        golden.run_model(model, np.zeros(shape[1:], np.int8)).keys()
+        == golden.run_model(model, np.zeros(shape, np.int8)).keys()
+    )
     with pytest.raises(NarrowsError, match=r"the input is uint8 .*, the model takes int8 \["):
         golden.run_model(model, np.zeros(shape, np.uint8))
 
@@ -268,7 +279,9 @@ def test_random_networks_against_the_reference_kernels(block):
         outputs = golden.run_network(network, golden.run_pre(network, value))
         for layer, output in zip(network.layers, outputs, strict=True):
             if layer.output.index >= 0:
-                np.testing.assert_array_equal(output.ravel(), want[layer.output.index].ravel(), err_msg=f"{layer.name} of {context}")
+                np.testing.assert_array_equal(
+                    output.ravel(), want[layer.output.index].ravel(), err_msg=f"{layer.name} of {context}"
+                )
         for index, result in zip(model.outputs, golden.run_post(network, outputs[-1]), strict=True):
             np.testing.assert_array_equal(result, want[index], err_msg=context)
 
@@ -282,4 +295,6 @@ def test_classifiers_against_the_reference_kernels(name):
     model = model_named(path.name)
     value = random_input(np.random.default_rng(1), model)
     want = oracle.oracle_tensors(path, value)
-    golden.run_model(model, value, lambda op, got: np.testing.assert_array_equal(got, want[op.outputs[0]], err_msg=str(op)))
+    golden.run_model(
+        model, value, lambda op, got: np.testing.assert_array_equal(got, want[op.outputs[0]], err_msg=str(op))
+    )

@@ -34,7 +34,9 @@ def test_a_photograph_is_resized_by_bilinear(photo):
 
 
 def test_channels_first_and_one_channel(photo):
-    np.testing.assert_array_equal(read_input(photo, tensor((1, 3, 4, 6)))[0].transpose(1, 2, 0), read_input(photo, tensor())[0])
+    np.testing.assert_array_equal(
+        read_input(photo, tensor((1, 3, 4, 6)))[0].transpose(1, 2, 0), read_input(photo, tensor())[0]
+    )
     grey = np.asarray(Image.open(photo).convert("L").resize((6, 4), Image.Resampling.BILINEAR))
     np.testing.assert_array_equal(read_input(photo, tensor((1, 4, 6, 1)))[0, :, :, 0], grey)
     np.testing.assert_array_equal(read_input(photo, tensor((1, 1, 4, 6)))[0, 0], grey)
@@ -43,7 +45,9 @@ def test_channels_first_and_one_channel(photo):
 def test_raw_pixels(tmp_path):
     pixels = np.arange(72, dtype=np.uint8)
     pixels.tofile(tmp_path / "x.dat")
-    np.testing.assert_array_equal(read_input(tmp_path / "x.dat", tensor(dtype="int8")).ravel(), pixels.astype(int) - 128)
+    np.testing.assert_array_equal(
+        read_input(tmp_path / "x.dat", tensor(dtype="int8")).ravel(), pixels.astype(int) - 128
+    )
     with pytest.raises(NarrowsError, match="72 bytes, the model takes 4x5x3 pixels"):
         read_input(tmp_path / "x.dat", tensor((1, 4, 5, 3)))
     with pytest.raises(NarrowsError, match=r"none\.dat: can't be read"):
@@ -66,7 +70,9 @@ def test_an_array_of_pixels_for_an_int8_model(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["x.png", "x.jpg", "x.npy"])
-@pytest.mark.parametrize("content", [b"", b"nothing of the kind", b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", b"\x93NUMPY\x01\0\xff\xff{"])
+@pytest.mark.parametrize(
+    "content", [b"", b"nothing of the kind", b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", b"\x93NUMPY\x01\0\xff\xff{"]
+)
 def test_other_files_are_refused(tmp_path, name, content):
     (tmp_path / name).write_bytes(content)
     with pytest.raises(NarrowsError, match=name.replace(".", r"\.")) as refused:

@@ -82,8 +82,14 @@ def test_real_classifiers(name):
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
-        ("coco_ssd_mobilenet_v1_1.0_quant_2018_06_29", r"operator 57 CONCATENATION, tensor 172 \(concat\): not supported"),
-        ("deeplabv3_mnv2_dm05_pascal_quant", r"operator 64 RESIZE_BILINEAR, tensor 176 \(ResizeBilinear\): not supported"),
+        (
+            "coco_ssd_mobilenet_v1_1.0_quant_2018_06_29",
+            r"operator 57 CONCATENATION, tensor 172 \(concat\): not supported",
+        ),
+        (
+            "deeplabv3_mnv2_dm05_pascal_quant",
+            r"operator 64 RESIZE_BILINEAR, tensor 176 \(ResizeBilinear\): not supported",
+        ),
         ("ssd_mobilenet_v2_fpnlite_10_256_int8", r"operator 150 RESIZE_BILINEAR, tensor 415 .*: not supported"),
     ],
 )
@@ -125,7 +131,9 @@ class Net(Writer):
     def bytes(self, shape: tuple[int, ...], scale: float = 0.05, zero: int = 3, dtype: str = "int8") -> WrittenTensor:
         return self.tensor(shape, dtype, scale, zero)
 
-    def conv(self, x: WrittenTensor, out: int, *, kernel: int = 1, zero: int = 3, padding: str = "SAME", scale: float = 0.05):
+    def conv(
+        self, x: WrittenTensor, out: int, *, kernel: int = 1, zero: int = 3, padding: str = "SAME", scale: float = 0.05
+    ):
         weights = self.constant(self.rng.integers(-127, 128, (out, kernel, kernel, x.shape[3])), "int8", 0.01)
         bias = self.constant(self.rng.integers(-999, 999, out), "int32", x.scale * 0.01)
         cut = kernel - 1 if padding == "VALID" else 0
@@ -293,7 +301,9 @@ def test_float_normalisation_and_transpose_before_the_engine():
     n = Net()
     x = n.tensor((1, 3, 6, 5), "float32")
     y = n.operator("SUB", [x, n.constant(np.float32(0.45), "float32")], n.tensor(x.shape, "float32"))
-    y = n.operator("DIV", [y, n.constant(np.float32([[[0.2]], [[0.3]], [[0.4]]]), "float32")], n.tensor(x.shape, "float32"))
+    y = n.operator(
+        "DIV", [y, n.constant(np.float32([[[0.2]], [[0.3]], [[0.4]]]), "float32")], n.tensor(x.shape, "float32")
+    )
     y = n.operator("TRANSPOSE", [y, n.constant([0, 2, 3, 1], "int32")], n.tensor((1, 6, 5, 3), "float32"))
     y = n.operator("QUANTIZE", [y], n.bytes((1, 6, 5, 3), 0.02, 5))
     y = n.conv(y, 4)
@@ -307,7 +317,40 @@ def test_constant_subgraphs_fold():
     options = {"subgraph": True, "pool": "MEAN", "classifier": "CONV", "last": "SOFTMAX", "ends": "plain"}
     network = checked(random_mobilenet(np.random.default_rng(2), **options))
     assert [h.name for h in network.post] == ["RESHAPE", "SOFTMAX"]
-    assert "operators of constant or unread subgraphs left out" in network.notes[0]
+    assert "of constant or unread subgraphs left out" in network.notes[0]
+
+
+def test_a_shape_worked_out_at_length():
+    """RESHAPE to (SHAPE[0], product of SHAPE[1:3] times SHAPE[3]), as converters from other frameworks write it."""
+    n = Net()
+    x = image(n)
+    y = n.conv(x, 4)
+
+    def whole(shape: tuple[int, ...]) -> WrittenTensor:
+        return n.tensor(shape, "int32")
+
+    sizes = n.operator("SHAPE", [y], whole((4,)), out_type="INT32")
+    sides = n.operator("GATHER", [sizes, n.constant([1, 2], "int32")], whole((2,)), axis=0)
+    area = n.operator("REDUCE_PROD", [sides, n.constant([0], "int32")], whole((1,)), keep_dims=True)
+    channels = n.operator("GATHER", [sizes, n.constant([3], "int32")], whole((1,)), axis=0)
+    count = n.operator("MUL", [area, channels], whole((1,)), fused_activation_function="NONE")
+    one = n.operator("FILL", [n.constant([1], "int32"), n.constant(np.int32(1), "int32")], whole((1,)))
+    shape = n.operator("CONCATENATION", [one, count], whole((2,)), axis=0, fused_activation_function="NONE")
+    flat = n.operator("RESHAPE", [y, shape], n.bytes((1, 120), y.scale, y.zero_point))
+    weights = n.constant(n.rng.integers(-127, 128, (7, 120)), "int8", 0.01)
+    z = n.operator("FULLY_CONNECTED", [flat, weights, None], n.bytes((1, 7), 0.4), fused_activation_function="NONE")
+    network = checked(n.finish([x], [z]))
+    assert kinds(network) == ["Conv", "Conv"] and network.layers[1].kernel == (6, 5)
+
+
+def test_float_softmax_at_the_end():
+    n = Net()
+    x = image(n, 1, 1)
+    y = n.conv(x, 40)
+    y = n.operator(
+        "SOFTMAX", [n.operator("DEQUANTIZE", [y], n.tensor(y.shape, "float32"))], n.tensor(y.shape, "float32"), beta=1.0
+    )
+    assert [h.name for h in checked(n.finish([x], [y])).post] == ["DEQUANTIZE", "SOFTMAX"]
 
 
 def test_weights_quantised_in_the_file():
@@ -386,7 +429,9 @@ REFUSED = {
     r"operator 0 PADV2, .*: fills with 7, not with the zero point -1": lambda n, x: n.conv(
         n.pad(x, [[0, 0], [1, 1], [1, 1], [0, 0]], "PADV2", fill=7), 4, kernel=3, padding="VALID"
     ),
-    r"operator 0 PAD, .*: pads \[.*\]; only height and width": lambda n, x: n.conv(n.pad(x, [[0, 0], [0, 0], [0, 0], [0, 1]]), 4),
+    r"operator 0 PAD, .*: pads \[.*\]; only height and width": lambda n, x: n.conv(
+        n.pad(x, [[0, 0], [0, 0], [0, 0], [0, 1]]), 4
+    ),
     r"operator 1 TRANSPOSE, .*: moves data between layers": lambda n, x: n.conv(
         n.operator("TRANSPOSE", [n.conv(x, 4), n.constant([0, 2, 1, 3], "int32")], n.bytes((1, 5, 6, 4))), 4
     ),
@@ -428,4 +473,4 @@ def test_an_unread_branch_is_left_out():
     y = n.conv(x, 4)
     n.operator("HARD_SWISH", [y], n.bytes(y.shape))
     network = import_model(parse_model(n.finish([x], [y])))
-    assert kinds(network) == ["Conv"] and "1 operators" in network.notes[0]
+    assert kinds(network) == ["Conv"] and "1 operator of constant or unread subgraphs" in network.notes[0]

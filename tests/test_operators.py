@@ -90,6 +90,15 @@ def probabilities(name: str) -> Build:
     return build
 
 
+def float_probabilities(name: str) -> Build:
+    def build(o: One) -> tuple[WrittenTensor, WrittenTensor]:
+        x = o.tensor((1, o.integer(1, 1100)), "float32", np.float32(o.rng.choice([0.03, 0.1, 0.4])))
+        options = {"beta": 1.0} if name == "SOFTMAX" else {}
+        return x, o.operator(name, [x], o.tensor(x.shape, "float32", x.scale), **options)
+
+    return build
+
+
 def pool(o: One) -> tuple[WrittenTensor, WrittenTensor]:
     x = o.bytes(o.shape())
     (_, h, w, c), stride = x.shape, (o.integer(1, 4), o.integer(1, 4))
@@ -147,6 +156,8 @@ OPERATORS: dict[str, Build] = {
     "RELU_N1_TO_1": unary("RELU_N1_TO_1"),
     "SOFTMAX": probabilities("SOFTMAX"),
     "LOGISTIC": probabilities("LOGISTIC"),
+    "SOFTMAX of floats": float_probabilities("SOFTMAX"),
+    "LOGISTIC of floats": float_probabilities("LOGISTIC"),
     "QUANTIZE": requantise_types,
     "QUANTIZE of floats": quantize_floats,
     "DEQUANTIZE": dequantize,
