@@ -175,7 +175,8 @@ class ActivationStore(wiring.Component):
     ``start``, ``fields`` and ``done`` as for :class:`ActivationLoad`. A pixel is fetched when it is among the ``written``
     first ones, the number of complete pixels (from 0 in the cycle after ``start`` on). The answer to each
     ``read_request`` comes in order as ``answer`` (valid) and ``data``; never are more than ``depth`` words of ``group``
-    bytes asked for and not handed out. ``stored``: pixels that were fetched, whose place may be written again.
+    bytes asked for and not handed out. A request is offered three cycles after ``written`` allows it, a word two cycles
+    after its answer. ``stored``: pixels that were fetched, whose place may be written again.
     2 bytes per cycle are sustained if an answer takes at most ``depth * group / 2 - 4`` cycles.
     """
 

@@ -209,13 +209,8 @@ class _Turns(wiring.Component):
         layout = data.StructLayout({"turn": self._clients, "left": signed(LENGTH_BITS + 1)})
         m.submodules.queue = queue = SyncFIFO(width=layout.size, depth=_TURNS)
         entry, after = Signal(layout), data.View(layout, queue.r_data)
-        m.d.comb += [
-            entry.turn.eq(self.push),
-            entry.left.eq(self.length - 2),  # negative at the last step
-            queue.w_data.eq(entry),
-            queue.w_en.eq(self.push.any()),
-            self.room.eq(queue.w_rdy),
-        ]
+        m.d.comb += [entry.turn.eq(self.push), entry.left.eq(self.length - 2)]  # negative at the last step
+        m.d.comb += [queue.w_data.eq(entry), queue.w_en.eq(self.push.any()), self.room.eq(queue.w_rdy)]
         left = Signal(signed(LENGTH_BITS + 1))
         with m.If(self.step):
             m.d.sync += left.eq(left - 1)
@@ -228,11 +223,11 @@ class _Turns(wiring.Component):
 class MemoryArbiter(wiring.Component):
     """Shares the controller among ``readers`` clients that read and ``writers`` that write, burst by burst.
 
-    Of the requests offered in a cycle the one of the lowest index goes first, readers before writers; at most one in two
-    cycles. Clients' bursts are served in the order they were taken, so a read taken after a write sees its words. Words
-    read reach their reader one cycle after ``read``, words to write pass without a register. The controller's answer
-    must not come before the third cycle after its request. ``read_words``/``write_words`` are high for one
-    cycle per word.
+    Of the requests offered in a cycle the one of the lowest index goes first, readers before writers (who wait while
+    readers ask without end); one in two cycles, and one cycle later at ``request``. Bursts are served in the order they
+    were taken, so a read taken after a write sees its words. Words read reach their reader one cycle after ``read``, words
+    to write pass without a register. The controller must not answer before the second cycle after it took a request.
+    ``read_words``/``write_words`` are high for one cycle per word.
     """
 
     def __init__(self, *, readers: int, writers: int):

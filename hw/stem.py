@@ -156,7 +156,7 @@ class Stem(wiring.Component):
     stay until ``done``. Patches lie pixel by pixel in the order of :func:`narrows.hw.stem_fields.stem_layout`, with a
     ``mark`` of 1 on each one's last word. One is written when the ring has room for it beside those from ``consumed`` on,
     the number of patches nobody needs any more (from 0 in the cycle after ``start`` on). A row of patches begins when all
-    lines of the picture that it needs have come; its first word is offered 14 cycles after that.
+    lines of the picture that it needs have come; its first word is offered 15 cycles after the last of them.
     :func:`narrows.hw.stem_fields.stem_pixel_cycles` tells the time per patch. Exactly the picture's words are taken.
     ``done`` rises when these and the last patch have left.
     """

@@ -74,6 +74,20 @@ async def load_speed(dut) -> None:
 
 
 @cocotb.test()
+async def load_latency(dut) -> None:
+    """A word is offered two cycles after its last part was taken."""
+    source, sink, _ = await prepare_load(dut, "always", "always", 1)
+    await begin(dut, {"base": 0, "size": 2, "groups": 1, "pixels": 1}, dut.consumed)
+    source.send(range(CONFIG.group // 2))
+    await source.drained()
+    for _ in range(2):
+        assert dut.o__valid.value == 0
+        await FallingEdge(dut.clk)
+    assert dut.o__valid.value == 1
+    await sink.take(1)
+
+
+@cocotb.test()
 async def load_takes_no_more(dut) -> None:
     """What follows the tensor in the stream is left to the next one."""
     source, sink, state = await prepare_load(dut, "always", "always", 1)

@@ -93,3 +93,25 @@ async def store_speed(dut, latency: int) -> None:
         words = 40 * groups * CONFIG.group // 2
         cycles = sink.cycles[-1] - sink.cycles[-words]
         assert cycles == words - 1, f"{cycles} cycles for {words} words, {groups} words per pixel"
+
+
+@cocotb.test()
+async def store_latency(dut) -> None:
+    """A request is offered three cycles after ``written`` allows it, a word two cycles after its answer."""
+    memory, sink = await prepare_store(dut, "always", 4, "always")
+    memory.contents[0, 0] = 0x1234
+    await begin(dut, {"base": 0, "size": 2, "groups": 1, "pixels": 1}, dut.written)
+    for _ in range(5):
+        await FallingEdge(dut.clk)
+    dut.written.value = 1
+    for _ in range(3):
+        assert dut.read_request__valid.value == 0
+        await FallingEdge(dut.clk)
+    assert dut.read_request__valid.value == 1
+    while not dut.answer.value:
+        await FallingEdge(dut.clk)
+    assert dut.o__valid.value == 0
+    await FallingEdge(dut.clk)
+    await FallingEdge(dut.clk)
+    assert dut.o__valid.value == 1
+    assert await sink.take(CONFIG.group // 2) == [0x1234] + [0] * (CONFIG.group // 2 - 1)

@@ -209,3 +209,26 @@ async def speed(dut) -> None:
     await done(dut, "writer0")
     cycles = (get_sim_time("ns") - started) / 10
     assert words >= 0.97 * cycles, f"{words} words written in {cycles} cycles"
+
+
+@cocotb.test()
+async def latency(dut) -> None:
+    """Cycles from the start to the controller's request, and from a word at ``read`` to the reader's ``o``."""
+    memory, sinks, sources = await prepare(dut, idle="always", pressure="always", pattern="always")
+    await begin(dut, "reader0", 5, 1)
+    count = 1  # cycles since the one with the start
+    while not dut.request__valid.value:
+        await FallingEdge(dut.clk)
+        count += 1
+    assert count == 4  # three in the reader, one in the arbiter
+    while not dut.read__valid.value:
+        await FallingEdge(dut.clk)
+        await ReadOnly()
+    count = 0
+    while not dut.reader0__o__valid.value:
+        await FallingEdge(dut.clk)
+        await ReadOnly()
+        count += 1
+    assert count == 3  # one in the arbiter, two in the reader
+    assert await sinks[0].take(1) == [memory.at(5)]
+    await finish(dut, sources, sinks)

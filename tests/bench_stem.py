@@ -139,3 +139,26 @@ async def speed(dut) -> None:
         last = sink.cycles[-words:]
         assert last[-1] - last[0] <= per_pixel * columns - 1
         assert firsts[-1] - firsts[-2] <= per_pixel * columns + 12
+
+
+@cocotb.test()
+async def latency(dut) -> None:
+    """A row of patches comes 15 cycles after the last word of the picture that it needs."""
+    source, sink, _ = await prepare(dut, "always", "always", 1)
+    case = {
+        "height": 3, "width": 4, "channels": 3, "kernel": (3, 3), "stride": (1, 1), "padding": (0, 0),
+        "output": (1, 1), "zero": 0, "base": 0, "size": 64 - 64 % len(stem_layout(3, 3, 3, CONFIG.group)), "seed": 1,
+    }  # fmt: skip
+    dut.fields.value = pack(StemFields, fields_of(case))
+    dut.start.value = 1
+    await FallingEdge(dut.clk)
+    dut.start.value = 0
+    source.send(halfwords(picture(case)))
+    await source.drained()
+    count = 0
+    while not dut.o__valid.value:
+        await FallingEdge(dut.clk)
+        count += 1
+        assert count < 100
+    assert count == 15
+    await sink.take(1)

@@ -55,6 +55,18 @@ def test_stem(name: str):
     run_cocotb(Stem(config=config), "bench_stem", cases=cases, env={"NARROWS_CONFIG": engine(name)})
 
 
+@pytest.mark.parametrize("width", [224, 513])
+def test_photograph(width: int):
+    """The usual engine on the first rows of pictures of real sizes, padded as TensorFlow Lite does."""
+    columns = (width + 1) // 2
+    case = {
+        "height": 8, "width": width, "channels": 3, "kernel": (3, 3), "stride": (2, 2), "padding": (0, width % 2),
+        "output": (4, columns), "zero": 128, "base": 100, "size": 400, "seed": 4,
+    }  # fmt: skip
+    cases = cases_file(f"stem_photograph_{width}", examples=1, case=st.just(case))
+    run_cocotb(Stem(config=EngineConfig()), "bench_stem", testcase="shapes", cases=cases)
+
+
 @pytest.mark.parametrize(("kernel", "channels", "group", "words", "cycles"), [
     ((3, 3), 3, 8, 4, 4),
     ((3, 3), 3, 4, 7, 7),
