@@ -28,11 +28,13 @@ NO_PAD: Pads = (0, 0, 0, 0)
 class Value:
     """What a tensor of the file holds: the bytes of ``tensor`` with ``pad`` pixels of its zero point around.
 
-    ``alone``: nothing else reads those bytes. ``layer``: its position in the chain, None for the engine's input.
+    ``channels_first``: they come in the order (channels, height, width). ``alone``: nothing else reads them.
+    ``layer``: its position in the chain, None for the engine's input.
     """
 
     tensor: Tensor
     pad: Pads = NO_PAD
+    channels_first: bool = False
     alone: bool = False
     layer: int | None = None
 
@@ -70,14 +72,16 @@ class Lowering:
         dtype: Any = call.types(out)
         return Tensor(out.name, out.index, (height, width, channels), dtype, scale, zero_point)
 
-    def operand(self, call: Call, i: int = 0, *, padded: bool = False) -> Value:
-        """The engine's value behind input ``i``; refuses a constant, and padding unless ``padded``."""
+    def operand(self, call: Call, i: int = 0, *, padded: bool = False, channels_first: bool = False) -> Value:
+        """The engine's value behind input ``i``; refuses a constant, padding and reordered bytes unless allowed."""
         source = call.source(i)
         value = self.values.get(source.index)
         if value is None:
             call.refuse("a constant where an activation is expected; fold it into a convolution", source.index)
         if value.pad != NO_PAD and not padded:
             call.refuse("reads a padded tensor; only convolutions take padding", source.index)
+        if value.channels_first and not channels_first:
+            call.refuse("reads a transposed tensor; convert the model to channels-last (NHWC)", source.index)
         return value
 
     def alone(self, index: int) -> bool:
@@ -170,16 +174,25 @@ def _dense(c: Convolution, channels: int) -> np.ndarray:
 
 def lower_fully_connected(low: Lowering, call: Call) -> None:
     """FULLY_CONNECTED as a convolution whose window is the whole plane (1x1 after pooling)."""
-    c, value = convolution(call), low.operand(call)
+    c, value = convolution(call), low.operand(call, channels_first=True)
     height, width, channels = value.tensor.shape
     features, outputs = c.weights.shape[1], c.weights.shape[0]
-    if call.source(0).shape == value.shape and features == channels and call.op.options["keep_num_dims"]:
+    if (
+        call.source(0).shape == value.shape
+        and features == channels
+        and call.op.options["keep_num_dims"]
+        and not value.channels_first
+    ):
         window, shape = (1, 1), (height, width, outputs)
     elif features == height * width * channels:
         window, shape = (height, width), (1, 1, outputs)
     else:
         call.refuse(f"{features} features on a tensor of {height}x{width}x{channels}; put a global pool before it")
-    c = replace(c, weights=c.weights.reshape(outputs, *window, channels))
+    weights = c.weights.reshape(outputs, *window, channels)
+    if value.channels_first:
+        weights = c.weights.reshape(outputs, channels, *window).transpose(0, 2, 3, 1)
+        low.note(call, "weights put in channels-last order")
+    c = replace(c, weights=np.ascontiguousarray(weights))
     layer = _layer(Conv, call, value.tensor, low.tensor(call, shape), c, prod(shape) * features, kernel=window)
     low.append(call, layer)
 

@@ -24,14 +24,14 @@ Rule = Callable[[Lowering, Call], bool]
 
 def _see_through(low: Lowering, call: Call, **changes: object) -> None:
     """``call``'s output holds its input's bytes, with ``changes`` to the :class:`Value`."""
-    value = low.operand(call, padded=True)
+    value = low.operand(call, padded=True, channels_first=True)
     alone = value.alone and low.alone(call.output.index)
     low.values[call.output.index] = replace(value, alone=alone, **changes)
 
 
 def shape_vanishes(low: Lowering, call: Call) -> bool:
     """RESHAPE, SQUEEZE, EXPAND_DIMS: the bytes stay where they are; who reads them checks the shape."""
-    low.operand(call)
+    low.operand(call, channels_first=True)
     call.types(call.source(0), call.output)
     if np.prod(call.source(0).shape) != np.prod(call.output.shape):
         call.refuse(f"shape {list(call.source(0).shape)} can't become {list(call.output.shape)}")
@@ -41,14 +41,29 @@ def shape_vanishes(low: Lowering, call: Call) -> bool:
     return True
 
 
-def transpose_of_ones_vanishes(low: Lowering, call: Call) -> bool:
-    """TRANSPOSE that only moves dimensions of 1 leaves the bytes where they are."""
+def _permutation(call: Call) -> list[int]:
     shape = call.source(0).shape
     order = [int(a) % max(len(shape), 1) for a in call.value(1).reshape(-1)[:9]]
-    moved = [a for a in order if 0 <= a < len(shape) and shape[a] != 1]
-    if sorted(order) != list(range(len(shape))) or moved != sorted(moved):
+    if sorted(order) != list(range(len(shape))):
+        call.refuse(f"permutation {order} of shape {list(shape)}")
+    return order
+
+
+def transpose_of_ones_vanishes(low: Lowering, call: Call) -> bool:
+    """TRANSPOSE that only moves dimensions of 1 leaves the bytes where they are."""
+    moved = [a for a in _permutation(call) if call.source(0).shape[a] != 1]
+    return moved == sorted(moved) and shape_vanishes(low, call)
+
+
+def transpose_waits_for_its_reader(low: Lowering, call: Call) -> bool:
+    """TRANSPOSE to channels first, and back: a FULLY_CONNECTED takes it into its weights, nothing else does."""
+    value, order = low.operand(call, channels_first=True), _permutation(call)
+    height, width, channels = value.tensor.shape
+    here = ((1, channels, height, width), [0, 2, 3, 1]) if value.channels_first else (value.shape, [0, 3, 1, 2])
+    if (call.source(0).shape, order) != here:
         call.refuse("moves data between layers; convert the model to channels-last (NHWC)")
-    return shape_vanishes(low, call)
+    _see_through(low, call, channels_first=not value.channels_first)
+    return True
 
 
 def pad_folds_into_convolutions(low: Lowering, call: Call) -> bool:
@@ -168,7 +183,7 @@ RULES: dict[str, tuple[Rule, ...]] = {
     "RESHAPE": (shape_vanishes,),
     "SQUEEZE": (shape_vanishes,),
     "EXPAND_DIMS": (shape_vanishes,),
-    "TRANSPOSE": (transpose_of_ones_vanishes,),
+    "TRANSPOSE": (transpose_of_ones_vanishes, transpose_waits_for_its_reader),
     "PAD": (pad_folds_into_convolutions,),
     "PADV2": (pad_folds_into_convolutions,),
     "RELU": _RELU,

@@ -297,6 +297,25 @@ def test_fully_connected_over_a_plane_is_a_convolution_of_its_size():
     assert isinstance(last, Conv) and last.kernel == head.output.shape[:2] and last.output.shape[:2] == (1, 1)
 
 
+def test_fully_connected_on_channels_first_order():
+    """A flattening from a framework with channels first; a pair of transposes before it cancels."""
+    n = Net()
+    x = image(n)
+    y = n.conv(x, 4)
+
+    def transpose(t: WrittenTensor, order: list[int]) -> WrittenTensor:
+        out = n.bytes(tuple(t.shape[a] for a in order), t.scale, t.zero_point)
+        return n.operator("TRANSPOSE", [t, n.constant(order, "int32")], out)
+
+    y = n.conv(transpose(transpose(y, [0, 3, 1, 2]), [0, 2, 3, 1]), 4)
+    y = transpose(y, [0, 3, 1, 2])
+    flat = n.operator("RESHAPE", [y, n.constant([1, 120], "int32")], n.bytes((1, 120), y.scale, y.zero_point))
+    weights = n.constant(n.rng.integers(-127, 128, (7, 120)), "int8", 0.01)
+    z = n.operator("FULLY_CONNECTED", [flat, weights, None], n.bytes((1, 7), 0.4), fused_activation_function="NONE")
+    network = checked(n.finish([x], [z]))
+    assert kinds(network) == ["Conv", "Conv", "Conv"] and "channels-last" in network.notes[-1]
+
+
 def test_float_normalisation_and_transpose_before_the_engine():
     n = Net()
     x = n.tensor((1, 3, 6, 5), "float32")
@@ -434,6 +453,9 @@ REFUSED = {
     ),
     r"operator 1 TRANSPOSE, .*: moves data between layers": lambda n, x: n.conv(
         n.operator("TRANSPOSE", [n.conv(x, 4), n.constant([0, 2, 1, 3], "int32")], n.bytes((1, 5, 6, 4))), 4
+    ),
+    r"operator 2 CONV_2D, .*: reads a transposed tensor": lambda n, x: n.conv(
+        n.operator("TRANSPOSE", [n.conv(x, 4), n.constant([0, 3, 1, 2], "int32")], n.bytes((1, 4, 6, 5))), 4
     ),
     r"operator 1 ADD, .*: adds a tensor to itself": lambda n, x: n.add(y := n.conv(x, 4), y),
     r"no convolution in the model": lambda n, x: n.operator("RELU", [x], n.bytes(x.shape)),
