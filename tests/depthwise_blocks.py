@@ -1,9 +1,9 @@
 """Blocks for the depthwise unit: drawn shapes, random tensors, and every word that must come out."""
 
+import random
 from typing import Any
 
 import numpy as np
-from hypothesis import assume
 from hypothesis import strategies as st
 
 from narrows.hw.config import EngineConfig
@@ -14,53 +14,65 @@ from narrows.hw.requantise import channel_constants
 from narrows.kernels import average_pool, depthwise, mean
 from narrows.network import Requant
 
-PATTERNS = ("always", "half", "bursts", "alternating", "rare")
+#: Paces of the harness that let a block end soon.
+PATTERNS = ("always", "always", "half", "bursts", "alternating")
 
 
-@st.composite
-def blocks(draw, config: EngineConfig) -> dict[str, Any]:
-    """A block the unit accepts, as JSON: geometry, arithmetic, destination, and when things arrive."""
-    case: dict[str, Any] = {"kind": draw(st.sampled_from(["filter"] * 5 + ["average", "mean"])), "seed": draw(st.integers(0, 2**32))}
-    small, pair = st.integers(1, 20), lambda strategy: st.tuples(strategy, strategy)
-    in_h, in_w = draw(small), draw(small)
-    if case["kind"] == "filter":
-        kernel = draw(st.sampled_from([(3, 3)] * 6 + [(5, 5), (1, 1), (3, 1), (1, 3), (2, 2), (7, 2)]))
-        stride, dilation, pad = draw(pair(st.integers(1, 2))), draw(pair(st.sampled_from((1, 1, 2, 4)))), draw(pair(st.integers(0, 3)))
-    else:
-        kernel, stride, dilation, pad = (in_h, in_w), (1, 1), (1, 1), (0, 0)
-    after = draw(pair(st.integers(0, 2))) if case["kind"] == "filter" else (0, 0)
-    out = []
-    for size, k, s, d, before, end in zip((in_h, in_w), kernel, stride, dilation, pad, after, strict=True):
-        out.append((size + before + end - (k - 1) * d - 1) // s + 1)
-    assume(all(1 <= n <= 24 for n in out))
-    many = draw(st.booleans())
+KERNELS = ((3, 3), (3, 3), (3, 3), (3, 3), (3, 3), (3, 3), (5, 5), (1, 1), (3, 1), (1, 3), (2, 2), (7, 2))
+
+
+def blocks(config: EngineConfig) -> st.SearchStrategy[dict[str, Any]]:
+    """Blocks the unit accepts, as JSON: geometry, arithmetic, destination, and when things arrive."""
+    # Only the seed is Hypothesis's: drawn value by value, most blocks would be alike.
+    return st.integers(0, 2**64 - 1).map(lambda seed: _accepted(config, random.Random(seed)))
+
+
+def _accepted(config: EngineConfig, rng: random.Random) -> dict[str, Any]:
+    while True:
+        case = _case(rng)
+        try:
+            Block(config, case)
+        except ValueError:
+            continue
+        return case
+
+
+def _case(rng: random.Random) -> dict[str, Any]:
+    kind = rng.choice(["filter"] * 8 + ["average", "mean"])
+    size = (rng.randint(1, 20), rng.randint(1, 20))
+    kernel, stride, dilation, pad, after = size, (1, 1), (1, 1), (0, 0), (0, 0)
+    if kind == "filter":
+        kernel = rng.choice(KERNELS)
+        stride = (rng.randint(1, 2), rng.randint(1, 2))
+        dilation = (rng.choice((1, 1, 2, 4)), rng.choice((1, 1, 2, 4)))
+        pad, after = ((rng.randint(0, 3), rng.randint(0, 3)) for _ in range(2))
+    out = [(n + b + a - (k - 1) * d - 1) // s + 1 for n, k, s, d, b, a in zip(size, kernel, stride, dilation, pad, after, strict=True)]
+    segment = rng.randint(1, max(out[1], 1))
+    many = rng.random() < 0.5
     geometry = {
-        "slices": draw(st.integers(1, 3)) if many else 1,
-        "images": draw(st.integers(1, 2)),
-        "groups": draw(st.integers(1, 3)),
-        "in_h": in_h,
-        "in_w": in_w,
+        "slices": rng.randint(1, 3) if many else 1,
+        "images": rng.randint(1, 2),
+        "groups": rng.randint(1, 3),
+        "in_h": size[0],
+        "in_w": size[1],
         "out_h": out[0],
         "out_w": out[1],
         "kernel": kernel,
         "stride": stride,
         "dilation": dilation,
         "pad": pad,
-        "segment": draw(st.integers(1, out[1])),
+        "segment": segment,
     }
-    case |= {
+    return {
+        "kind": kind,
+        "seed": rng.getrandbits(32),
         "geometry": geometry,
-        "expand_segment": draw(st.integers(1, 12)),
-        "dtype": draw(st.sampled_from(("int8", "uint8"))),
-        "ring": None if many or draw(st.booleans()) else geometry["segment"] + draw(st.integers(0, 40)),
-        "base": draw(st.integers(0, 500)),
-        **{name: draw(st.sampled_from(PATTERNS[:4])) for name in ("idle", "loads", "projects", "pressure")},
+        "expand_segment": rng.randint(1, 12),
+        "dtype": rng.choice(("int8", "uint8")),
+        "ring": None if many or rng.random() < 0.3 else segment + rng.randint(0, 40),
+        "base": rng.randint(0, 500),
+        **{name: rng.choice(PATTERNS) for name in ("idle", "loads", "projects", "pressure")},
     }
-    try:
-        Block(config, case)
-    except ValueError:
-        assume(False)
-    return case
 
 
 class Block:
@@ -106,7 +118,7 @@ class Block:
         bias, multiplier, shift = (np.zeros(self.channels, np.int64) for _ in range(3))
         if kind == "average":
             # Rounding half away from zero is exact with a multiplier just above 1 / count.
-            multiplier += (1 << 31) // count + (0 if count == 1 else 1) - (1 if count == 1 else 0)
+            multiplier += min((1 << 31) // count + 1, (1 << 31) - 1)
             self.y = average_pool(self.x, (shape.in_h, shape.in_w), lo=lo, hi=hi)
         elif kind == "mean":
             multiplier += int(rng.integers(1 << 28, 1 << 31)) // count
