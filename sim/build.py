@@ -140,12 +140,14 @@ class _Build:
         self._call([*compiler(), *flags, "-c", str(source), "-o", str(source.with_suffix(".o"))])
 
     def _call(self, command: list[str]) -> None:
-        result = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "VERILATOR_ROOT": str(self.root)})
+        result = subprocess.run(command, check=False, capture_output=True, text=True, env={**os.environ, "VERILATOR_ROOT": str(self.root)})
         with (self.work / "log.txt").open("a") as log:
             log.write(f"{' '.join(command)}\n{result.stdout}{result.stderr}")
         if result.returncode:
             line = next((line for line in result.stderr.splitlines() if "error" in line.lower()), f"exit status {result.returncode}")
-            raise NarrowsError(f"The simulator did not build: {line.strip()} (whole output: {self.work / 'log.txt'}; `narrows doctor` checks the tools)")
+            raise NarrowsError(
+                f"The simulator did not build: {line.strip()} (whole output: {self.work / 'log.txt'}; `narrows doctor` checks the tools)"
+            )
 
 
 def without_zeros(text: str) -> str:

@@ -16,7 +16,7 @@ import ctypes
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, Self
 
 from amaranth.hdl import Elaboratable
 
@@ -94,7 +94,7 @@ class Simulator:
         self._handle = library.narrows_create(mhz, str(trace).encode() if trace else None, begin, end)
         self.reset()
 
-    def __enter__(self) -> Simulator:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -187,7 +187,7 @@ class Simulator:
                 break
         return Stop("done" if until_done and self.done else "limit", ran, self.cycle)
 
-    def _call(self, name: str, *arguments: object) -> int:
+    def _call(self, name: str, *arguments: object) -> Any:
         if self._handle is None:
             raise SimulationError("The simulation is closed.")
         return getattr(self._library, f"narrows_{name}")(self._handle, *arguments)
