@@ -16,7 +16,7 @@ from narrows.hw.line_buffer import LineFields
 from narrows.hw.passes import pass_fields
 from narrows.hw.ports import OutputRange
 from narrows.hw.residual import ResidualFields
-from narrows.hw.stem import StemFields
+from narrows.hw.stem_fields import StemFields
 from narrows.hw.walker import WalkFields
 
 #: Which units a block uses, and how they are joined. ``load``, ``stem``: the source comes from external memory, as it is or

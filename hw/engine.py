@@ -12,7 +12,7 @@ more of its neighbour.
 """
 
 from amaranth.hdl import Cat, Module, Mux, ResetInserter, Signal
-from amaranth.lib import wiring
+from amaranth.lib import stream, wiring
 from amaranth.lib.fifo import SyncFIFOBuffered
 from amaranth.lib.wiring import In, Out
 
@@ -22,9 +22,9 @@ from narrows.hw.array import PointwiseArray
 from narrows.hw.config import POSITION_BITS, EngineConfig
 from narrows.hw.control import Control
 from narrows.hw.counters import NAMES
-from narrows.hw.depthwise import Depthwise
+from narrows.hw.depthwise import DepthwiseUnit
 from narrows.hw.descriptor import descriptor_layout
-from narrows.hw.dma import BYTE_ADDRESS_BITS, COUNT_BITS, MemoryArbiter, MemoryReader, MemoryWriter
+from narrows.hw.dma import BYTE_ADDRESS_BITS, COUNT_BITS, ControllerBurst, MemoryArbiter, MemoryReader, MemoryWriter, ReadData
 from narrows.hw.line_buffer import LineBuffer, LineWriter
 from narrows.hw.passes import Sequencer
 from narrows.hw.program import RINGS, Kind, LaneMemory, ProgramReader, depthwise_constant_load, depthwise_weight_load
@@ -39,6 +39,13 @@ _WRITES = ("depthwise", "project", "stem", "load")
 _READS = ("shortcut", "store")
 
 
+_PORTS = {
+    "start": In(1), "address": In(BYTE_ADDRESS_BITS), "words": In(COUNT_BITS),
+    "done": Out(1), "bad": Out(1), "block": Out(1), "events": Out(len(NAMES)),
+    "request": Out(stream.Signature(ControllerBurst)), "read": In(ReadData), "write": Out(stream.Signature(16)),
+}
+
+
 class Engine(wiring.Component):
     """Runs the program of ``words`` 16-bit words at byte ``address`` after ``start``, until ``done``.
 
@@ -48,12 +55,7 @@ class Engine(wiring.Component):
 
     def __init__(self, *, config: EngineConfig):
         self._config = config
-        arbiter = MemoryArbiter(readers=2, writers=1).signature.members
-        super().__init__({
-            "start": In(1), "address": In(BYTE_ADDRESS_BITS), "words": In(COUNT_BITS),
-            "done": Out(1), "bad": Out(1), "block": Out(1), "events": Out(len(NAMES)),
-            **{name: arbiter[name] for name in ("request", "read", "write")},
-        })
+        super().__init__(_PORTS)
 
     def elaborate(self, platform):
         m = Module()
@@ -76,7 +78,7 @@ class _Core(wiring.Component):
 
     def __init__(self, *, config: EngineConfig):
         self._config = config
-        super().__init__(Engine(config=config).signature.members)
+        super().__init__(_PORTS)
 
     def elaborate(self, platform):
         m = Module()
@@ -86,7 +88,7 @@ class _Core(wiring.Component):
             "memory": ActivationMemory(config=config, writes=len(_WRITES), reads=len(_READS)),
             "sequencer": Sequencer(config=config), "array": PointwiseArray(config=config),
             "line_buffer": LineBuffer(config=config), "line_writer": LineWriter(config=config),
-            "depthwise": Depthwise(config=config), "writeback": Writeback(config=config),
+            "depthwise": DepthwiseUnit(config=config), "writeback": Writeback(config=config),
             "stem": Stem(config=config), "load": ActivationLoad(config=config), "store": ActivationStore(config=config),
             "source": MemoryReader(), "program_reader": MemoryReader(), "sink": MemoryWriter(),
             "arbiter": MemoryArbiter(readers=2, writers=1),

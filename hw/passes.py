@@ -253,7 +253,7 @@ class Sequencer(wiring.Component):
         member = {name: In(POSITION_BITS) for name in ("expand_available", "expand_freed", "project_available", "project_freed")}
         super().__init__({
             "expand_fields": In(pass_fields(config)), "project_fields": In(pass_fields(config)),
-            "start_expand": In(1), "start_project": In(1), "reset": In(1), "hold_project": In(1),
+            "start_expand": In(1), "start_project": In(1), "hold_project": In(1),
             **member,
             "weights": In(COUNT_BITS), "constants": In(COUNT_BITS),
             "released_weights": Out(COUNT_BITS), "released_constants": Out(COUNT_BITS),
@@ -300,6 +300,4 @@ class Sequencer(wiring.Component):
             self.waits_data.eq(~fire & self.running & ~(expand.lacks_weights | project.lacks_weights)),
         ]
         m.d.comb += self.running.eq(expand.running | project.running)
-        with m.If(self.reset):
-            m.d.sync += [self.released_weights.eq(0), self.released_constants.eq(0)]
         return m

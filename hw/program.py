@@ -99,7 +99,7 @@ class ProgramReader(wiring.Component):
     """Takes the program apart: one word of ``i`` per cycle, unless the memory it is for is full.
 
     ``freed[n]``: count of words of ring memory ``n`` (see ``RINGS``) that are no longer needed; ``loaded[n]``: count of
-    words that can be read. Counts start at 0 with ``reset`` and are modulo ``2**COUNT_BITS``. ``bad``: a packet's kind was
+    words that can be read. Counts start at 0 with a reset and are modulo ``2**COUNT_BITS``. ``bad``: a packet's kind was
     unknown; nothing more is taken.
     """
 
@@ -107,7 +107,6 @@ class ProgramReader(wiring.Component):
         self._config = config
         super().__init__({
             "i": In(stream.Signature(16)),
-            "reset": In(1),
             "descriptor": Out(stream.Signature(16)),
             "load_weight": Out(weight_load(config)),
             "load_constant": Out(constant_load(config)),
@@ -194,8 +193,6 @@ class ProgramReader(wiring.Component):
                         m.d.sync += [lane.eq(0), count.eq(count - 1)]
                         with m.If(count == 1):
                             m.next = "KIND"
-            with m.If(self.reset):
-                m.next = "KIND"
 
         entry = gathered[len(gathered) - CONSTANT_BITS:]
         first_byte = len(gathered) - 8 * config.group
@@ -215,8 +212,4 @@ class ProgramReader(wiring.Component):
             m.d.sync += written[n].eq(written[n] + complete)
             # The last lane's load still has to travel down the chain.
             m.d.sync += self.loaded[n].eq(self.loaded[n] + delayed(m, complete, config.outputs + 3, name=f"complete{n}"))
-            with m.If(self.reset):
-                m.d.sync += [written[n].eq(0), self.loaded[n].eq(0)]
-        with m.If(self.reset):
-            m.d.sync += self.bad.eq(0)
         return m

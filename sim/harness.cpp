@@ -5,10 +5,13 @@
 // edge, and what the chip then drives reaches the controller's input register at the next one.
 
 #include <algorithm>
+#include <cstddef>
 #include <cstdint>
 #include <cstring>
 #include <memory>
 #include <string>
+#include <type_traits>
+#include <utility>
 #include <vector>
 
 #include "Vtop.h"
@@ -25,10 +28,13 @@ constexpr int BUS_LATENCY = 2;
 // In a waveform a clock period lasts 10 ns whatever the clock, so that time / 10 is the cycle.
 constexpr std::uint64_t TICKS = 10;
 
+// The chip has as many data pins as the controller. Its words are little-endian bytes, as the hosts this runs on are.
+using Word = std::remove_reference_t<decltype(std::declval<Vtop&>().sdram___05Fdq_i)>;
+
 class Simulation {
  public:
-  Simulation(unsigned mhz, const char* trace, std::uint64_t begin, std::uint64_t end)
-      : chip_(mhz), trace_path_(trace ? trace : ""), begin_(begin), end_(end) {
+  Simulation(const SdramParameters& part, const char* trace, std::uint64_t begin, std::uint64_t end)
+      : chip_(part), trace_path_(trace ? trace : ""), begin_(begin), end_(end) {
     context_.timeunit(-9);
     context_.timeprecision(-9);
 #if VM_TRACE
@@ -48,12 +54,9 @@ class Simulation {
   }
 
   void reset(unsigned cycles) {
-    top_->bus___05Fwrite = 0;
-    top_->rst = 1;
     for (unsigned i = 0; i < cycles; ++i) step();
     top_->rst = 0;
     top_->eval();
-    blocks_.clear();
   }
 
   void bus_write(std::uint8_t address, std::uint32_t data) {
@@ -76,23 +79,22 @@ class Simulation {
   // Steps until `done` is high (if asked), a rule of the SDRAM is broken, or `limit` cycles are over.
   std::uint64_t run(std::uint64_t limit, bool until_done) {
     std::uint64_t ran = 0;
-    while (ran < limit && chip_ok() && !(until_done && top_->done)) {
+    while (ran < limit && !chip_.violated && !(until_done && top_->done)) {
       step();
       ++ran;
     }
     return ran;
   }
 
-  bool chip_ok() const { return chip_.violation().empty(); }
   bool done() const { return top_->done; }
   bool busy() const { return top_->busy; }
   std::uint64_t cycle() const { return cycle_; }
   const std::vector<std::uint64_t>& blocks() const { return blocks_; }
-  SdramChip& chip() { return chip_; }
+  BasicSdramChip<Word>& chip() { return chip_; }
 
  private:
   void step() {
-    SdramChip::Pins pins;
+    SdramPins pins;
     pins.cke = top_->sdram___05Fcke;
     pins.cs_n = top_->sdram___05Fcs_n;
     pins.ras_n = top_->sdram___05Fras_n;
@@ -103,11 +105,11 @@ class Simulation {
     pins.dqm = top_->sdram___05Fdqm;
     pins.dq = top_->sdram___05Fdq_o;
     pins.dq_oe = top_->sdram___05Fdq_oe;
-    const std::uint16_t dq = chip_.clock(pins);
+    chip_.posedge(cycle_, pins);
     top_->clk = 1;
     top_->eval();
     dump(0);
-    top_->sdram___05Fdq_i = dq;
+    top_->sdram___05Fdq_i = chip_.dq();
     top_->clk = 0;
     top_->eval();
     dump(TICKS / 2);
@@ -131,7 +133,7 @@ class Simulation {
   }
 
   VerilatedContext context_;
-  SdramChip chip_;
+  BasicSdramChip<Word> chip_;
   std::unique_ptr<Vtop> top_;
   std::string trace_path_;
   std::uint64_t begin_, end_;
@@ -146,8 +148,12 @@ class Simulation {
 
 extern "C" {
 
-Simulation* narrows_create(unsigned mhz, const char* trace, std::uint64_t begin, std::uint64_t end) {
-  return new Simulation(mhz, trace, begin, end);
+// `p` has the fields of SdramParameters in order, 64 bits each.
+Simulation* narrows_create(const std::uint64_t* p, const char* trace, std::uint64_t begin, std::uint64_t end) {
+  SdramParameters part{};
+  part.row_bits = p[0], part.column_bits = p[1], part.bank_bits = p[2], part.cas_latency = p[3];
+  std::memcpy(&part.period_ps, p + 4, sizeof part - offsetof(SdramParameters, period_ps));
+  return new Simulation(part, trace, begin, end);
 }
 void narrows_destroy(Simulation* s) { delete s; }
 void narrows_reset(Simulation* s, unsigned cycles) { s->reset(cycles); }
@@ -157,7 +163,7 @@ std::uint64_t narrows_run(Simulation* s, std::uint64_t limit, int until_done) { 
 std::uint64_t narrows_cycle(Simulation* s) { return s->cycle(); }
 int narrows_done(Simulation* s) { return s->done(); }
 int narrows_busy(Simulation* s) { return s->busy(); }
-const char* narrows_violation(Simulation* s) { return s->chip().violation().c_str(); }
+const char* narrows_violation(Simulation* s) { return s->chip().message.c_str(); }
 
 std::uint64_t narrows_blocks(Simulation* s, std::uint64_t* out, std::uint64_t room) {
   const auto& blocks = s->blocks();
@@ -165,12 +171,12 @@ std::uint64_t narrows_blocks(Simulation* s, std::uint64_t* out, std::uint64_t ro
   return blocks.size();
 }
 
-std::uint64_t narrows_memory_size(Simulation* s) { return s->chip().size(); }
+std::uint64_t narrows_memory_size(Simulation* s) { return sizeof(Word) * s->chip().words(); }
 void narrows_load(Simulation* s, std::uint64_t address, const std::uint8_t* data, std::uint64_t count) {
-  s->chip().load(address, data, count);
+  std::memcpy(reinterpret_cast<std::uint8_t*>(s->chip().memory()) + address, data, count);
 }
 void narrows_read(Simulation* s, std::uint64_t address, std::uint8_t* data, std::uint64_t count) {
-  s->chip().read(address, data, count);
+  std::memcpy(data, reinterpret_cast<const std::uint8_t*>(s->chip().memory()) + address, count);
 }
 
 }  // extern "C"

@@ -3,9 +3,10 @@
 Nothing is left out to be fast: refresh, row misses and bus turnarounds cost what they cost on a
 board, and a controller that breaks a rule of the chip stops the simulation.
 
-    with Simulator(Top(config)) as simulator:
-        simulator.load(0, program)
-        simulator.write(CONTROL, START)
+    with board(config) as simulator:
+        simulator.load(address, program)
+        simulator.write(Register.PROGRAM_WORDS, len(program) // 2)
+        simulator.write(Register.CONTROL, 1)
         stop = simulator.run(max_cycles=10_000_000)
         result = simulator.read_memory(address, count)
 """
@@ -14,17 +15,24 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any, Literal, Self
 
 from amaranth.hdl import Elaboratable
 
+from narrows.hw.config import EngineConfig
+from narrows.hw.sdram_timing import SdramTiming
+from narrows.hw.top import Top, memory_timing
 from narrows.network import NarrowsError
-from narrows.sim.build import HARNESS, Progress, build
+from narrows.sim.build import Progress, build
+from narrows.sim.sdram_chip import SdramParameters
 
 #: Cycles simulated in one call of the library: a few tens of milliseconds, so that Ctrl-C is heard.
 SLICE = 50_000
+
+#: The wait after power-up, in microseconds; on a board it is 200, in which nothing happens.
+STARTUP_US = 1.0
 
 #: Cycles that reset is held.
 RESET_CYCLES = 8
@@ -32,7 +40,7 @@ RESET_CYCLES = 8
 _Handle = ctypes.c_void_p
 _Address = ctypes.c_uint64
 _SIGNATURES: dict[str, tuple[type | None, tuple[type, ...]]] = {
-    "create": (_Handle, (ctypes.c_uint, ctypes.c_char_p, ctypes.c_uint64, ctypes.c_uint64)),
+    "create": (_Handle, (ctypes.POINTER(ctypes.c_uint64), ctypes.c_char_p, ctypes.c_uint64, ctypes.c_uint64)),
     "destroy": (None, (_Handle,)),
     "reset": (None, (_Handle, ctypes.c_uint)),
     "bus_write": (None, (_Handle, ctypes.c_uint8, ctypes.c_uint32)),
@@ -47,6 +55,18 @@ _SIGNATURES: dict[str, tuple[type | None, tuple[type, ...]]] = {
     "load": (None, (_Handle, _Address, ctypes.c_char_p, ctypes.c_uint64)),
     "read": (None, (_Handle, _Address, ctypes.c_char_p, ctypes.c_uint64)),
 }
+
+
+def board(
+    config: EngineConfig,
+    *,
+    trace: str | Path | None = None,
+    window: tuple[int, int] | None = None,
+    progress: Progress | None = None,
+) -> Simulator:
+    """The simulated board of ``config``: its top module and the memory part it is made for."""
+    top = Top(config=config, startup_us=STARTUP_US)
+    return Simulator(top, timing=memory_timing(config), startup_us=STARTUP_US, trace=trace, window=window, progress=progress)
 
 
 class SimulationError(NarrowsError):
@@ -65,10 +85,10 @@ class Stop:
 class Simulator:
     """A running system. Construction compiles it (once per content) and holds it in reset for a few cycles.
 
-    ``design`` has the ports that ``narrows.hw.top`` documents. ``mhz`` is its clock, which the chip's
-    rules are converted to cycles with. ``trace`` names a ``.vcd`` file to write, of the cycles
-    ``window[0]`` up to but not including ``window[1]``; in it a cycle lasts 10 ns whatever ``mhz`` is.
-    ``progress`` hears about the compilation. ``harness`` is for tests of the harness.
+    ``design`` has the ports of :class:`narrows.hw.top.Top`; ``timing`` is that of the part at its SDRAM
+    pins, which is held to the part's own figures, and ``startup_us`` as given to the controller. ``trace``
+    names a ``.vcd`` file to write, of the cycles ``window[0]`` up to but not including ``window[1]``; in it
+    a cycle lasts 10 ns whatever the clock is. ``progress`` hears about the compilation.
 
     Cycles are counted from construction, the reset included. Raises :class:`NarrowsError` if the tools
     fail or an argument makes no sense.
@@ -78,21 +98,23 @@ class Simulator:
         self,
         design: Elaboratable,
         *,
-        mhz: int = 133,
+        timing: SdramTiming,
+        startup_us: float | None = None,
         trace: str | Path | None = None,
         window: tuple[int, int] | None = None,
         progress: Progress | None = None,
-        harness: tuple[Path, ...] = HARNESS,
     ) -> None:
         self._handle = None
         begin, end = _checked_window(trace, window)
-        library = ctypes.CDLL(str(build(design, trace=trace is not None, progress=progress, harness=harness)))
+        library = ctypes.CDLL(str(build(design, trace=trace is not None, progress=progress)))
         for name, (result, arguments) in _SIGNATURES.items():
             function = getattr(library, f"narrows_{name}")
             function.restype, function.argtypes = result, arguments
         self._library = library
-        self._handle = library.narrows_create(mhz, str(trace).encode() if trace else None, begin, end)
-        self.reset()
+        part = astuple(SdramParameters.of(timing, startup_us=startup_us))
+        path = None if trace is None else str(trace).encode()
+        self._handle = library.narrows_create((ctypes.c_uint64 * len(part))(*part), path, begin, end)
+        self._call("reset", RESET_CYCLES)
 
     def __enter__(self) -> Self:
         return self
@@ -107,10 +129,6 @@ class Simulator:
             self._handle = None
 
     __del__ = close
-
-    def reset(self) -> None:
-        """Hold the system in reset for ``RESET_CYCLES``. The chip keeps its memory, as on a board."""
-        self._call("reset", RESET_CYCLES)
 
     # The SDRAM's memory, by a door that no board has.
 
@@ -161,7 +179,7 @@ class Simulator:
 
     @property
     def block_cycles(self) -> list[int]:
-        """The cycle of every ``block_done`` since the last reset."""
+        """The cycle of every ``block_done``."""
         count = self._call("blocks", None, 0)
         buffer = (ctypes.c_uint64 * count)()
         self._call("blocks", buffer, count)
@@ -182,7 +200,7 @@ class Simulator:
             if progress is not None:
                 progress(ran)
             if violation := self._call("violation").decode():
-                raise SimulationError(f"Cycle {self.cycle}: the controller broke a rule of the SDRAM: {violation}")
+                raise SimulationError(f"The controller broke a rule of the SDRAM: {violation}.")
             if got < wanted:
                 break
         return Stop("done" if until_done and self.done else "limit", ran, self.cycle)

@@ -14,7 +14,7 @@ from narrows.arithmetic import mbqm
 from narrows.hw.config import BIAS_BITS, MULTIPLIER_BITS, EngineConfig
 from narrows.hw.depthwise_fields import constant_words
 from narrows.hw.requantise import MAX_SHIFT, MIN_SHIFT
-from narrows.hw.stem import stem_layout
+from narrows.hw.stem_fields import stem_layout
 from narrows.network import Conv, Depthwise, ImportRefused, Pool, Tensor
 
 

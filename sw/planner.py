@@ -9,7 +9,7 @@ from narrows.constants import groups_of, tensor_words
 from narrows.hw.config import EngineConfig
 from narrows.hw.depthwise_fields import DepthwiseGeometry
 from narrows.hw.line_buffer import line_slots
-from narrows.hw.stem import stem_layout
+from narrows.hw.stem_fields import stem_layout
 from narrows.network import NarrowsError, Network, Pool, Tensor
 from narrows.plan import BlockPlan, Plan, Region, Transfer
 

@@ -1,0 +1,122 @@
+"""The whole board's gateware: engine, memory controller, counters and the host's registers."""
+
+from enum import IntEnum
+
+from amaranth.hdl import Array, Module, Signal
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from narrows.hw.config import EngineConfig
+from narrows.hw.counters import BLOCKS, WORDS, Counters
+from narrows.hw.dma import BYTE_ADDRESS_BITS, COUNT_BITS
+from narrows.hw.engine import Engine
+from narrows.hw.sdram import SdramController, sdram_pins
+from narrows.hw.sdram_timing import W9825G6KH_6
+
+
+class Register(IntEnum):
+    """Addresses of the host's 32-bit registers.
+
+    ``CONTROL`` written with 1 starts the program of ``PROGRAM_WORDS`` 16-bit words at byte ``PROGRAM_ADDRESS``. ``STATUS``:
+    see :class:`Status`. ``CYCLES``: since the start, until done. ``BLOCKS``: blocks finished. ``COUNTER_INDEX`` chooses what
+    ``COUNTER`` shows (:class:`narrows.hw.counters.Counters`). ``ENGINE``: first 32 bits of the configuration's digest.
+    """
+
+    CONTROL = 0
+    STATUS = 1
+    PROGRAM_ADDRESS = 2
+    PROGRAM_WORDS = 3
+    CYCLES = 4
+    BLOCKS = 5
+    COUNTER_INDEX = 6
+    COUNTER = 7
+    ENGINE = 8
+    REFRESHES = 9
+    ACTIVATES = 10
+
+
+class Status(IntEnum):
+    """Bits of the status register: the memory is initialised, a program runs, it has ended, it made no sense."""
+
+    READY = 1
+    BUSY = 2
+    DONE = 4
+    BAD = 8
+
+
+def memory_timing(config: EngineConfig):
+    """The SDRAM's timing at the engine's clock: a W9825G6KH-6, 32 MB, 16 bits wide."""
+    return W9825G6KH_6.at(clock_mhz=config.sdram_mhz)
+
+
+class Top(wiring.Component):
+    """Engine and memory controller behind a register port.
+
+    ``bus``: ``read_data`` follows ``address`` by two cycles; ``write`` takes ``write_data`` in its cycle. ``done`` stays high from
+    the end of a program to the next start; ``block_done`` is high for a cycle when a block is over. ``startup_us``: the wait
+    after power-up, short in simulation.
+    """
+
+    def __init__(self, *, config: EngineConfig, startup_us: float | None = None):
+        self._config, self._startup_us = config, startup_us
+        super().__init__({
+            "bus": Out(wiring.Signature({
+                "address": In(8), "write": In(1), "write_data": In(32), "read_data": Out(32),
+            })),
+            "sdram": Out(sdram_pins(memory_timing(config).part)),
+            "busy": Out(1), "done": Out(1), "block_done": Out(1),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        timing = memory_timing(self._config)
+        m.submodules.engine = engine = Engine(config=self._config)
+        m.submodules.sdram = sdram = SdramController(timing=timing, startup_us=self._startup_us)
+        m.submodules.counters = counters = Counters()
+        for name in ("request", "read", "write"):
+            wiring.connect(m, getattr(engine, name), getattr(sdram, name))
+        wiring.connect(m, wiring.flipped(self.sdram), sdram.pins)
+
+        address, words = Signal(BYTE_ADDRESS_BITS), Signal(COUNT_BITS)
+        index, cycles = Signal(range(BLOCKS * WORDS)), Signal(32)
+        busy, done = Signal(), Signal()
+        bus, write = self.bus, {}
+        for register in Register:
+            write[register] = Signal(name=f"write_{register.name.lower()}")
+            m.d.comb += write[register].eq(bus.write & (bus.address == register))
+        with m.If(write[Register.PROGRAM_ADDRESS]):
+            m.d.sync += address.eq(bus.write_data)
+        with m.If(write[Register.PROGRAM_WORDS]):
+            m.d.sync += words.eq(bus.write_data)
+        with m.If(write[Register.COUNTER_INDEX]):
+            m.d.sync += index.eq(bus.write_data)
+        start = Signal()
+        m.d.comb += start.eq(write[Register.CONTROL] & bus.write_data[0] & ~busy)
+
+        # A frame lasts from the start command to the engine's done: by then the last word is in external memory.
+        with m.If(busy):
+            m.d.sync += cycles.eq(cycles + 1)
+            with m.If(engine.done & ~engine.start):
+                m.d.sync += [busy.eq(0), done.eq(1)]
+        started = Signal(2)
+        m.d.sync += started.eq(started >> 1)
+        with m.If(start):
+            m.d.sync += [busy.eq(1), done.eq(0), cycles.eq(0), started.eq(0b11)]
+        m.d.comb += [
+            engine.start.eq(started[1]), engine.address.eq(address), engine.words.eq(words),
+            counters.clear.eq(start), counters.run.eq(busy), counters.events.eq(engine.events), counters.block.eq(engine.block),
+            counters.index.eq(index),
+            self.busy.eq(busy), self.done.eq(done), self.block_done.eq(engine.block),
+        ]
+
+        values = {
+            Register.STATUS: sdram.ready * Status.READY | busy * Status.BUSY | done * Status.DONE | engine.bad * Status.BAD,
+            Register.CYCLES: cycles, Register.BLOCKS: counters.blocks, Register.COUNTER: counters.value,
+            Register.ENGINE: int(self._config.digest[:8], 16),
+            Register.REFRESHES: sdram.refreshes, Register.ACTIVATES: sdram.activates,
+        }
+        # Cycle 1: the address. Cycle 2: the value.
+        chosen = Signal(8)
+        table = Array(values.get(n, 0) for n in range(max(Register) + 1))
+        m.d.sync += [chosen.eq(bus.address), bus.read_data.eq(table[chosen[:4]])]
+        return m

@@ -1,0 +1,267 @@
+"""From a plan to the program in external memory: descriptors, weights and constants in the order the engine uses them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from narrows.constants import (
+    Channels,
+    depthwise_constants,
+    depthwise_weights,
+    pack_constants,
+    pointwise_weights,
+    pool_channels,
+    settle,
+    stem_weights,
+)
+from narrows.hw.activation_stream import transfer_fields
+from narrows.hw.config import EngineConfig
+from narrows.hw.depthwise_fields import NO_RING, depthwise_fields
+from narrows.hw.descriptor import pack_descriptor
+from narrows.hw.line_buffer import line_fields
+from narrows.hw.passes import pass_values
+from narrows.hw.program import Kind, header, lane_bytes, lanes
+from narrows.hw.requantise import output_range
+from narrows.hw.residual import residual_fields
+from narrows.hw.stem_fields import stem_fields
+from narrows.hw.walker import walk_fields
+from narrows.network import Conv, Pool, Tensor
+from narrows.plan import BlockPlan, Plan
+from narrows.planner import depthwise_geometry
+
+#: Room of a destination that nothing drains: any number of pixels.
+_UNLIMITED = (1 << 19) - 1
+
+#: Slices whose weights and constants share packets in plane mode: few headers, and no memory fills with what is not due.
+_CHUNK_WORDS = 64
+
+
+@dataclass(frozen=True, eq=False)
+class Program:
+    """What is loaded into external memory at ``address`` and started. ``words`` of 16 bits; ``plan`` says the rest."""
+
+    plan: Plan
+    image: bytes
+
+    @property
+    def address(self) -> int:
+        """Byte address."""
+        return self.plan.program_address
+
+    @property
+    def words(self) -> int:
+        """Length in 16-bit words."""
+        return len(self.image) // 2
+
+
+@dataclass
+class _Stream:
+    """The program so far, and how many words of array weights and constants it brought."""
+
+    config: EngineConfig
+    parts: list[bytes] = field(default_factory=list)
+    counts: dict[Kind, int] = field(default_factory=lambda: dict.fromkeys(Kind, 0))
+
+    def put(self, kind: Kind, entries: np.ndarray | bytes, *, zero_point: int = 0, signed: bool = False) -> None:
+        """A packet (or more, if the count is large) of whole memory words."""
+        body = entries if isinstance(entries, bytes) else entries.tobytes()
+        size = lanes(self.config, kind) * lane_bytes(self.config, kind)
+        count, rest = divmod(len(body), size)
+        assert not rest, f"{len(body)} bytes are not whole words of {size}"
+        self.counts[kind] += count
+        for start in range(0, count, 0xFFFF):
+            part = min(0xFFFF, count - start)
+            self.parts += [header(kind, part, zero_point=zero_point, signed=signed), body[start * size : (start + part) * size]]
+
+
+@dataclass(frozen=True, eq=False)
+class _Stage:
+    """A stage's words by group: weights (groups, words, lanes, bytes) and constants (groups, words, lanes)."""
+
+    weights: np.ndarray
+    constants: np.ndarray
+    weight_zero_point: int
+
+
+class _BlockCompiler:
+    """One block's descriptor and packets."""
+
+    def __init__(self, plan: BlockPlan, config: EngineConfig, *, last: bool):
+        self._plan, self._config, self._last = plan, config, last
+        self._block = plan.block
+        self._signed = plan.block.output.dtype == "int8"
+
+    def write(self, stream: _Stream) -> None:
+        """Append the block to the program."""
+        plan, config = self._plan, self._config
+        expand = self._expand() if self._block.expand else None
+        depthwise = self._depthwise() if self._block.depthwise else None
+        project = self._project() if self._block.project else None
+        stream.put(Kind.DESCRIPTOR, pack_descriptor(config, self._descriptor(stream)))
+        if expand is not None and depthwise is not None:
+            # Plane mode: a few slices at a time, so that what the depthwise unit needs is there when its slice is.
+            per_slice = plan.slice_groups * plan.expand_depth
+            chunk = max(1, _CHUNK_WORDS // per_slice) if plan.mode == "plane" else 1
+            for first in range(0, plan.slices, chunk):
+                groups = slice(first * plan.slice_groups, (first + chunk) * plan.slice_groups)
+                self._put(stream, Kind.CONSTANTS, Kind.WEIGHTS, expand, groups)
+                self._put(stream, Kind.DEPTHWISE_CONSTANTS, Kind.DEPTHWISE_WEIGHTS, depthwise, groups)
+        if project is not None:
+            self._put(stream, Kind.CONSTANTS, Kind.WEIGHTS, project, slice(None))
+
+    def _put(self, stream: _Stream, constants: Kind, weights: Kind, stage: _Stage, groups: slice) -> None:
+        stream.put(constants, stage.constants[groups])
+        if stage.weights.size:
+            stream.put(weights, stage.weights[groups], zero_point=stage.weight_zero_point, signed=self._signed)
+
+    # Stages.
+
+    def _pointwise(self, conv: Conv, source: Tensor, *, groups: int, depth: int, from_picture: bool) -> _Stage:
+        channels = settle(conv, source)
+        if from_picture:
+            weights = stem_weights(channels, self._config, groups=groups)
+        else:
+            weights = pointwise_weights(channels, self._config, groups=groups, depth=depth)
+        constants = pack_constants(channels, groups * self._config.outputs).reshape(groups, self._config.outputs)
+        return _Stage(weights, constants, channels.weight_zero_point)
+
+    def _expand(self) -> _Stage:
+        plan, conv = self._plan, self._block.expand
+        assert conv is not None
+        return self._pointwise(
+            conv, conv.inputs[0], groups=plan.expand_groups, depth=plan.expand_depth, from_picture=self._block.from_picture
+        )
+
+    def _project(self) -> _Stage:
+        plan, conv = self._plan, self._block.project
+        assert conv is not None
+        from_picture = self._block.from_picture and self._block.depthwise is None
+        return self._pointwise(conv, conv.inputs[0], groups=plan.project_groups, depth=plan.project_depth, from_picture=from_picture)
+
+    def _depthwise(self) -> _Stage:
+        stage, groups = self._block.depthwise, self._plan.expand_groups
+        assert stage is not None
+        if isinstance(stage, Pool):
+            channels: Channels = pool_channels(stage, stage.output.shape[2])
+            weights = np.zeros((groups, 0), np.uint8)
+        else:
+            channels = settle(stage, stage.inputs[0])
+            weights = depthwise_weights(channels, self._config, groups=groups)
+        return _Stage(weights, depthwise_constants(channels, self._config, groups=groups), channels.weight_zero_point)
+
+    # The descriptor.
+
+    def _descriptor(self, stream: _Stream) -> dict[str, Any]:
+        plan, block, config = self._plan, self._block, self._config
+        values: dict[str, Any] = {
+            "flags": {
+                "load": plan.load is not None, "stem": plan.picture is not None,
+                "expand": block.expand is not None, "project": block.project is not None,
+                "project_first": block.depthwise is None, "store": plan.store is not None,
+                "hold_source": block.shortcut is not None and plan.load is not None,
+                "last": self._last, "signed": self._signed,
+            },
+        }
+        incoming = plan.picture or plan.load
+        if incoming is not None:
+            values["source"] = {"address": incoming.address, "words": -(-incoming.bytes // 2)}
+        if plan.picture is not None:
+            values["stem"] = self._stem()
+        if plan.load is not None:
+            source = plan.source
+            values["load"] = transfer_fields(
+                config=config, base=source.base, size=source.size, groups=source.groups, pixels=plan.pixels("input")
+            )
+        if plan.store is not None:
+            output = plan.output
+            values["sink"] = {"address": plan.store.address, "words": plan.store.bytes // 2}
+            values["store"] = transfer_fields(
+                config=config, base=output.base, size=output.size, groups=output.groups, pixels=plan.pixels("output")
+            )
+        counts = stream.counts
+        start = {"weight": counts[Kind.WEIGHTS], "constant": counts[Kind.CONSTANTS]}
+        if block.expand is not None:
+            values |= self._expand_fields(start)
+            start = {
+                "weight": start["weight"] + plan.expand_groups * plan.expand_depth, "constant": start["constant"] + plan.expand_groups
+            }
+        if block.project is not None:
+            values |= self._project_fields(start)
+        return values
+
+    def _stem(self) -> dict[str, Any]:
+        block, source = self._block, self._plan.source
+        first = block.expand or block.project
+        assert first is not None
+        height, width, channels = block.input.shape
+        return stem_fields(
+            config=self._config, height=height, width=width, channels=channels, kernel=first.kernel, stride=first.stride,
+            padding=first.pad[:2], output=first.output.shape[:2], zero=block.input.zero_point & 0xFF,
+            base=source.base, size=source.size,
+        )
+
+    def _expand_fields(self, start: dict[str, int]) -> dict[str, Any]:
+        plan, block, config = self._plan, self._block, self._config
+        conv, stage, source, filtered = block.expand, block.depthwise, plan.source, plan.filtered
+        assert conv is not None and stage is not None and filtered is not None
+        geometry = depthwise_geometry(
+            block, slices=plan.slices, slice_groups=plan.slice_groups, images=plan.images, segment=plan.depthwise_segment
+        )
+        ring = filtered.pixels(config)
+        if isinstance(stage, Pool):
+            # AVERAGE_POOL_2D averages raw values; MEAN takes the zero point off and puts the output's on.
+            mean = stage.kind == "mean"
+            zero_in, zero_point, lo, hi = stage.inputs[0].zero_point if mean else 0, stage.zero_point if mean else 0, stage.lo, stage.hi
+        else:
+            requant = stage.requant
+            zero_in, zero_point, lo, hi = stage.inputs[0].zero_point, requant.zero_point, requant.lo, requant.hi
+        return {
+            "zero_expand": conv.inputs[0].zero_point,
+            "range_expand": output_range(zero_point=conv.requant.zero_point, lo=conv.requant.lo, hi=conv.requant.hi),
+            "expand": pass_values(
+                config, slices=plan.slices, groups=plan.slice_groups, plane=plan.images * geometry.in_h * geometry.in_w,
+                segment=plan.expand_segment, depth=plan.expand_depth, base=source.base, size=source.size, room=plan.room, **start,
+            ),
+            "lines": line_fields(config=config, width=geometry.in_w, groups=plan.slice_groups),
+            "depthwise": depthwise_fields(
+                config=config, geometry=geometry, base=filtered.base, size=filtered.size, pixel_words=filtered.groups,
+                zero_in=zero_in, zero_point=zero_point, lo=lo, hi=hi, is_signed=self._signed,
+                ring=ring if ring < plan.pixels("filtered") else NO_RING, ones=isinstance(stage, Pool),
+            ),
+        }
+
+    def _project_fields(self, start: dict[str, int]) -> dict[str, Any]:
+        plan, block, config = self._plan, self._block, self._config
+        conv, output = block.project, plan.output
+        assert conv is not None
+        source = plan.filtered if block.depthwise is not None else plan.source
+        assert source is not None
+        # Row by row a segment is projected for all groups; otherwise each group's weights serve the whole plane at once.
+        slices, groups = (1, plan.project_groups) if plan.mode == "rows" else (plan.project_groups, 1)
+        room = output.pixels(config) if plan.store is not None and output.pixels(config) < plan.pixels("output") else _UNLIMITED
+        values: dict[str, Any] = {
+            "zero_project": conv.inputs[0].zero_point,
+            "range_project": output_range(zero_point=conv.requant.zero_point, lo=conv.requant.lo, hi=conv.requant.hi),
+            "project": pass_values(
+                config, slices=slices, groups=groups, plane=plan.pixels("output"), segment=plan.project_segment,
+                depth=plan.project_depth, base=source.base, size=source.size, room=room, **start,
+            ),
+            "output": walk_fields(base=output.base, size=output.size, stride=output.groups, groups=groups),
+        }
+        if block.add is not None:
+            index = next(n for n, tensor in enumerate(block.add.inputs) if tensor is conv.output)
+            values["residual"] = residual_fields(block.add, a_index=index)
+            shortcut = plan.source
+            values["shortcut"] = walk_fields(base=shortcut.base, size=shortcut.size, stride=shortcut.groups, groups=groups)
+        return values
+
+
+def compile_plan(plan: Plan) -> Program:
+    """The program of ``plan``; ``ValueError`` where a unit's fields can't hold what was planned."""
+    stream = _Stream(plan.config)
+    for block in plan.blocks:
+        _BlockCompiler(block, plan.config, last=block is plan.blocks[-1]).write(stream)
+    return Program(plan, b"".join(stream.parts))
