@@ -123,8 +123,8 @@ class _Build:
         # The harness is one of the fast ones: its loop is around every cycle.
         fast = [str(HARNESS[0]), *sources["classes_fast"], *sources.get("support_fast", ())]
         slow = [*sources["classes_slow"], *sources.get("support_slow", ())]
-        # Verilator's library is not written to be one unit with anything.
-        units = [(self.work / f"{Path(name).stem}.unit.cpp", "fast", [name]) for name in sources["global"]]
+        # Verilator's library is not written to be one unit with anything, and has no part in a cycle.
+        units = [(self.work / f"{Path(name).stem}.unit.cpp", "slow", [name]) for name in sources["global"]]
         for kind, names in (("fast", fast), ("slow", slow)):
             for index, group in enumerate(balanced(names, 2 * JOBS)):
                 units.append((self.work / f"{kind}{index}.unit.cpp", kind, group))
