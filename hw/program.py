@@ -130,11 +130,11 @@ class ProgramReader(wiring.Component):
         gathered = Signal.like(buffer)
         m.d.comb += gathered.eq(Cat(buffer, self.i.payload)[16:])
 
-        # A ring is full when it holds as many words as it is deep. Words take several cycles, so a cycle's delay is safe.
+        # A word may begin in the cycle after the last one ended, when `full` does not know of that one yet: it is one early.
         written = [Signal(COUNT_BITS, name=f"written{n}") for n in range(len(RINGS))]
         full = Signal(len(RINGS))
         for n, depth in enumerate(depths):
-            m.d.sync += full[n].eq((written[n] - self.freed[n])[:COUNT_BITS] >= depth)
+            m.d.sync += full[n].eq((written[n] - self.freed[n])[:COUNT_BITS] >= depth - 1)
         blocked = Signal()
         m.d.comb += blocked.eq((full >> ring)[0] & (part == 0) & (lane == 0))
 

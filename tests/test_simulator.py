@@ -13,6 +13,7 @@ from narrows.hw.sdram_timing import W9825G6KH_6, SdramTiming
 from narrows.network import NarrowsError
 from narrows.sim import build
 from narrows.sim.simulator import SimulationError, Simulator
+from narrows.sim.verilog import without_zeros
 
 TIMING = W9825G6KH_6.at(clock_mhz=133)
 #: A controller that believes in a faster part than the one it gets.
@@ -196,7 +197,7 @@ def test_a_failing_tool_is_one_line_that_names_the_log(tmp_path: Path, monkeypat
 
 def test_zeros_of_memories_are_left_out() -> None:
     text = "initial begin\n    mem[0] = 8'h00;\n    mem[1] = 8'h01;\n    \\a.b [12] = 16'h0000;\nend\n"
-    assert build.without_zeros(text) == "initial begin\n    mem[1] = 8'h01;\nend\n"
+    assert without_zeros(text) == "initial begin\n    mem[1] = 8'h01;\nend\n"
 
 
 def test_groups_are_balanced(tmp_path: Path) -> None:
