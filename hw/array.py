@@ -27,7 +27,7 @@ def array_op(config: EngineConfig) -> data.StructLayout:
     """One cycle's work: ``group`` input channels of ``pixels`` pixels times ``outputs`` output channels.
 
     ``address``: word of every bank of activation memory. ``weight``, ``constant``: words of the local memories.
-    ``first``/``last``: of the input channels of a result. ``idle``: adds nothing (a result must take ``pixels`` cycles). ``project``: which stage it belongs to.
+    ``first``/``last``: of the input channels of a result. ``idle``: adds nothing (results must end ``pixels`` cycles apart). ``project``: which stage it belongs to.
     ``pixels``: which pixels are real. ``end_*``: the result's last pixel is the last of its group, segment, slice.
     """
     return data.StructLayout({
@@ -176,7 +176,7 @@ class Slice(wiring.Component):
 class PointwiseArray(wiring.Component):
     """``outputs`` slices in a chain. ``op`` is taken every cycle it is ``valid``; its ``words`` come two cycles later.
 
-    Ops of one result must span ``pixels`` cycles or more, for a slice requantises one pixel per cycle. The first pixel's
+    Last ops must be ``pixels`` cycles apart or more, for a slice requantises one pixel per cycle. The first pixel's
     word leaves ``o`` ``latency`` cycles after the result's last op, the others follow. ``zero_points`` and ``ranges``
     belong to expand (0) and project (1) and are static while their ops are in flight; ``signed_input``: bytes are int8.
     ``forming``: products of a real op are being formed.

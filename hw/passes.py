@@ -18,7 +18,7 @@ COUNT_BITS = 16
 
 def pass_fields(config: EngineConfig) -> data.StructLayout:
     """A pass. ``slices`` of ``groups`` output groups each over ``segments`` of pixels (all but the last of
-    ``segment_pixels``, that of ``tail_pixels``); ``depth`` input groups, ``cycles`` = max(depth, pixels) per result.
+    ``segment_pixels``, that of ``tail_pixels``); ``depth`` input groups, ``cycles`` = max(depth, pixels) per result, of which ``lead`` = cycles - depth idle ones come first.
 
     ``base``, ``size``: source region, words per bank, a ring. ``segment_words``: words per bank of a full segment, modulo
     ``size``. ``pairs``, ``tail_pairs``: results per segment and group, minus one; ``tail_mask``: real pixels of the last.
@@ -28,7 +28,7 @@ def pass_fields(config: EngineConfig) -> data.StructLayout:
     return data.StructLayout({
         "slices": 12, "groups": 12, "segments": 16, "segment_pixels": 16, "tail_pixels": 16,
         "pairs": 16, "tail_pairs": 16, "tail_mask": config.pixels,
-        "depth": 12, "cycles": 12,
+        "depth": 12, "cycles": 12, "lead": range(config.pixels),
         "base": ADDRESS_BITS, "size": ADDRESS_BITS, "segment_words": ADDRESS_BITS,
         "room": POSITION_BITS,
         "weight": COUNT_BITS, "constant": COUNT_BITS,
@@ -50,7 +50,7 @@ def pass_values(
         "slices": slices, "groups": groups, "segments": segments, "segment_pixels": segment, "tail_pixels": tail,
         "pairs": segment // config.pixels - 1, "tail_pairs": -(-tail // config.pixels) - 1,
         "tail_mask": (1 << (odd or config.pixels)) - 1,
-        "depth": depth, "cycles": max(depth, config.pixels),
+        "depth": depth, "cycles": max(depth, config.pixels), "lead": max(config.pixels - depth, 0),
         "base": base, "size": size, "segment_words": segment // config.pixels * depth % size,
         "room": room, "weight": weight % (1 << COUNT_BITS), "constant": constant % (1 << COUNT_BITS),
     }
@@ -197,13 +197,14 @@ class Pass(wiring.Component):
             finish_result.eq(channel == f.cycles - 1),
             op.address.eq(f.base + address),
             op.weight.eq(weight), op.constant.eq(group.constant),
-            op.first.eq(channel == 0), op.last.eq(channel == f.depth - 1), op.idle.eq(channel >= f.depth),
+            # Idle ops come first: so results end `pixels` cycles apart whatever pass the one before is of.
+            op.first.eq(channel == f.lead), op.last.eq(finish_result), op.idle.eq(channel < f.lead),
             op.pixels.eq(Mux(final_pair, group.mask, ~0)),
             op.end_group.eq(final_pair), op.end_segment.eq(final_pair & group.end_segment),
             op.end_slice.eq(final_pair & group.end_slice),
-            self.begin.eq(op.first),
+            self.begin.eq(channel == 0),
             self.finish.eq(finish_result & final_pair),
-            self.valid.eq(active & ~(op.first & self.hold)),
+            self.valid.eq(active & ~(self.begin & self.hold)),
             fire.eq(self.valid & self.ready),
             self.running.eq(active | walk.left),
             self.lacks_weights.eq(walk.lacks_weights & ~active),
