@@ -1,0 +1,223 @@
+"""What the command line does, as functions: run a network on the engine, print its plan, check it block by block."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from narrows import cycles as cycle_model
+from narrows import oracle
+from narrows.compiler import Program, compile_plan
+from narrows.device import Frame, SimulatedDevice
+from narrows.golden import run_model as run_golden
+from narrows.golden import run_network, run_post, run_pre
+from narrows.hw.config import EngineConfig
+from narrows.image_input import FILTER, input_for
+from narrows.importer import import_network, labels_inside
+from narrows.network import NarrowsError, Network
+from narrows.plan import Plan
+from narrows.planner import DoesNotFit, plan_network
+
+Progress = Callable[[str, float], None]
+
+
+def run_model(
+    model: Path, images: Sequence[Path], *, on: str = "sim", config: EngineConfig | None = None, labels: Path | None = None,
+    top: int = 3, waveform: Path | None = None, window: tuple[int, int] | None = None, progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Run ``images`` through ``model`` and say what came out and, on the engine, where the cycles went.
+
+    ``on``: "sim" (the gateware) or "golden" (NumPy, no engine keys in the result). ``labels``: a file with a name per
+    line; None: those inside the model, if any. ``top``: classes per image. Raises :class:`NarrowsError`.
+    """
+    if on not in ("sim", "golden"):
+        raise NarrowsError(f"There is no device {on!r}: run on sim (the gateware) or golden (NumPy).")
+    if not images:
+        raise NarrowsError("There is no image to run; give one with --image.")
+    network = import_network(model)
+    inputs = [(path, input_for(network.model, path)) for path in images]
+    names = read_labels(labels) if labels is not None else labels_inside(model)
+    result: dict[str, Any] = {"model": str(model), "on": on, "resize_filter": FILTER, "notes": list(network.notes), "images": []}
+    if on == "golden":
+        for path, value in inputs:
+            tensors = run_golden(network.model, value)
+            outputs = [tensors[index] for index in network.model.outputs]
+            result["images"].append(_image_row(network, path, outputs, names, top))
+        return result
+
+    program = build_program(network, config or EngineConfig())
+    predicted = cycle_model.predict(program.plan)
+    expected = sum(block.cycles for block in predicted)
+    frames = []
+    with SimulatedDevice(program, waveform=waveform, window=window, progress=progress) as device:
+        for path, value in inputs:
+            frame = device.run(network, run_pre(network, value), expected=expected, progress=progress)
+            frames.append(frame)
+            row = _image_row(network, path, run_post(network, frame.output), names, top)
+            result["images"].append(row | {"cycles": frame.cycles})
+    return result | _engine_rows(program.plan, frames[0], predicted)
+
+
+def build_program(network: Network, config: EngineConfig, *, slices: int | None = None, store_blocks: bool = False) -> Program:
+    """Plan and compile; what does not fit the hardware's registers is refused like what does not fit its memories."""
+    plan = plan_network(network, config, slices=slices, store_blocks=store_blocks)
+    try:
+        return compile_plan(plan)
+    except ValueError as error:
+        raise DoesNotFit(f"The network does not fit this engine: {error}") from None
+
+
+def read_labels(path: Path) -> list[str]:
+    """A name per line."""
+    try:
+        return [line.strip() for line in path.read_text().splitlines()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise NarrowsError(f"{path}: no file of labels ({error}); give a text file with a name per line") from None
+
+
+def _image_row(network: Network, path: Path, outputs: Sequence[np.ndarray], names: list[str] | None, top: int) -> dict[str, Any]:
+    """One image's outputs: hashes of the bytes in the model's own type, and the best classes with their raw scores."""
+    model = network.model
+    rows = [
+        {
+            "name": model.tensors[index].name, "shape": list(value.shape), "dtype": value.dtype.name,
+            "sha256": hashlib.sha256(np.ascontiguousarray(value).tobytes()).hexdigest(),
+        }
+        for index, value in zip(model.outputs, outputs, strict=True)
+    ]
+    scores, tensor = outputs[0].reshape(-1), model.tensors[model.outputs[0]]
+    best = np.argsort(-scores.astype(np.float64), kind="stable")[:top]
+    row: dict[str, Any] = {
+        "image": str(path), "outputs": rows, "top": [[int(index), scores[index].item()] for index in best],
+        "values": [_real(tensor, scores[index]) for index in best],
+    }
+    if names:
+        row["labels"] = [names[index] if index < len(names) else None for index in best]
+    return row
+
+
+def _real(tensor: Any, score: Any) -> float:
+    """The number a score stands for."""
+    if tensor.scale is None or tensor.scale.size != 1 or score.dtype.kind == "f":
+        return float(score)
+    return float(tensor.scale[0]) * (int(score) - int(tensor.zero_point[0]))
+
+
+def _engine_rows(plan: Plan, frame: Frame, predicted: Sequence[Any]) -> dict[str, Any]:
+    config = plan.config
+    macs = sum(block.block.macs for block in plan.blocks)
+    blocks = []
+    for block, counted, model in zip(plan.blocks, frame.blocks, predicted, strict=True):
+        blocks.append({
+            "name": block.block.name, "mode": block.mode, "slices": block.slices,
+            "macs": block.block.macs, "cycles": counted["cycles"], "predicted_cycles": model.cycles,
+            **{name: counted[name] for name in ("pointwise_busy", "depthwise_busy", "wait_weights", "wait_data")},
+            "read_bytes": 2 * counted["read_words"], "write_bytes": 2 * counted["write_words"],
+            "utilisation": block.block.macs / (config.multipliers * counted["cycles"]),
+        })
+    written = sum(block["write_bytes"] for block in blocks)
+    stored = sum(block.store.bytes for block in plan.blocks if block.store is not None)
+    return {
+        "cycles": frame.cycles, "predicted_cycles": sum(block["predicted_cycles"] for block in blocks),
+        "macs": macs, "multipliers": config.multipliers, "utilisation": macs / (config.multipliers * frame.cycles),
+        "dram_read_bytes": sum(block["read_bytes"] for block in blocks), "dram_write_bytes": written,
+        # Every byte written belongs to a block's output: what is left over would be a wide interior's.
+        "interior_bytes_to_dram": written - stored,
+        "onchip_bytes": config.onchip_bytes, "clock_mhz": config.sdram_mhz,
+        "frames_per_second": config.sdram_mhz * 1e6 / frame.cycles, "engine": config.digest, "blocks": blocks,
+    }
+
+
+def plan_model(model: Path, *, config: EngineConfig | None = None) -> dict[str, Any]:
+    """The plan of ``model`` on ``config``: what each block does, where it lies, what it will cost."""
+    config = config or EngineConfig()
+    network = import_network(model)
+    plan = build_program(network, config).plan
+    predicted = cycle_model.predict(plan)
+    blocks = []
+    for block, cost in zip(plan.blocks, predicted, strict=True):
+        shape = block.block
+        blocks.append({
+            "name": shape.name, "mode": block.mode, "slices": block.slices, "input": list(shape.input.shape),
+            "interior": list(shape.depthwise.inputs[0].shape) if shape.depthwise else None, "output": list(shape.output.shape),
+            "macs": shape.macs, "predicted_cycles": cost.cycles, "predicted_read_bytes": cost.read_bytes,
+            "predicted_write_bytes": cost.write_bytes,
+            "input_at": [block.source.base, block.source.end],
+            "filtered_at": [block.filtered.base, block.filtered.end] if block.filtered else None,
+            "output_at": [block.output.base, block.output.end],
+            "external": [name for name in ("picture", "load", "store") if getattr(block, name) is not None],
+            "operators": [layer.op for layer in shape.layers],
+        })
+    cycles = sum(block["predicted_cycles"] for block in blocks)
+    macs = sum(block["macs"] for block in blocks)
+    return {
+        "model": str(model), "engine": config.digest, "notes": list(network.notes),
+        "host_before": [op.name for op in network.pre], "host_after": [op.name for op in network.post],
+        "blocks": blocks, "macs": macs, "multipliers": config.multipliers, "predicted_cycles": cycles,
+        "predicted_utilisation": macs / (config.multipliers * cycles), "onchip_bytes": config.onchip_bytes,
+        "activation_words_per_bank": config.bank_words, "clock_mhz": config.sdram_mhz,
+    }
+
+
+def check_model(
+    model: Path, images: Sequence[Path], *, config: EngineConfig | None = None, slices: int | None = None,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Compare every block of the gateware with the golden model, and every operator of that with the oracle if it is there.
+
+    Per image ``blocks``: name, ``equal``, and ``first_difference``: None or {position: [y, x, channel], got, expected}.
+    """
+    if not images:
+        raise NarrowsError("There is no image to check; give one with --image.")
+    network = import_network(model)
+    program = build_program(network, config or EngineConfig(), slices=slices, store_blocks=True)
+    expected = sum(block.cycles for block in cycle_model.predict(program.plan))
+    result: dict[str, Any] = {"model": str(model), "oracle": oracle.available(), "images": [], "equal": True}
+    with SimulatedDevice(program, progress=progress) as device:
+        for path in images:
+            value = input_for(network.model, path)
+            picture = run_pre(network, value)
+            golden = {id(layer.output): out for layer, out in zip(network.layers, run_network(network, picture), strict=True)}
+            device.run(network, picture, expected=expected, progress=progress)
+            rows = []
+            for block in program.plan.blocks:
+                difference = first_difference(device.tensor(block), golden[id(block.block.output)])
+                rows.append({"name": block.block.name, "equal": difference is None, "first_difference": difference})
+            operators = _check_operators(network, model, value) if oracle.available() else []
+            result["images"].append({"image": str(path), "blocks": rows, "operators": operators})
+            result["equal"] &= all(row["equal"] for row in rows + operators)
+    return result
+
+
+def first_difference(got: np.ndarray, expected: np.ndarray) -> dict[str, Any] | None:
+    """Where two tensors differ first in memory's order, or None."""
+    expected = expected.reshape(got.shape)
+    differing = np.argwhere(got != expected)
+    if not len(differing):
+        return None
+    place = tuple(differing[0])
+    return {
+        "position": [int(n) for n in place], "got": got[place].item(), "expected": expected[place].item(),
+        "differing": len(differing), "of": got.size,
+    }
+
+
+def _check_operators(network: Network, model: Path, value: np.ndarray) -> list[dict[str, Any]]:
+    """Every operator of the golden model beside the reference kernels."""
+    reference = oracle.oracle_tensors(model, value)
+    rows: list[dict[str, Any]] = []
+
+    def compare(op: Any, output: np.ndarray) -> None:
+        index = op.outputs[0]
+        if index not in reference:
+            return
+        other = reference[index].reshape(output.shape)
+        difference = None if output.tobytes() == other.tobytes() else first_difference(np.atleast_1d(output), np.atleast_1d(other))
+        rows.append({"name": f"{op.index} {op.name}", "equal": difference is None, "first_difference": difference})
+
+    run_golden(network.model, value, compare)
+    return rows
