@@ -11,6 +11,7 @@ import hashlib
 import importlib.metadata
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -43,7 +44,7 @@ VERILATOR_FLAGS = (
 )  # fmt: skip
 CXX_FLAGS = ("-std=c++17", "-fPIC", "-DVERILATOR=1", "-DVM_COVERAGE=0", "-DVM_SC=0", "-DVM_TIMING=0", "-DVL_TIME_CONTEXT", "-w")
 #: Only what runs every cycle is worth the compiler's time; -O3 on initialisation costs minutes.
-OPTIMISATION = {"fast": "-O3", "slow": "-O0"}
+OPTIMISATION = {"fast": "-O3", "library": "-O1", "slow": "-O0"}
 #: Compilers at a time, and about as many compilation units of each kind.
 JOBS = 2
 
@@ -59,7 +60,9 @@ def build_directory() -> Path:
 
 
 def compiler() -> tuple[str, ...]:
-    """The C++ compiler's command: clang++, whose code is fastest, else g++, else the one from the Python package index."""
+    """The C++ compiler's command: ``CXX``, else clang++, whose code is fastest, else g++, else Zig's from the Python package index."""
+    if "CXX" in os.environ:
+        return tuple(shlex.split(os.environ["CXX"]))
     for name in ("clang++", "g++"):
         if found := shutil.which(name):
             return (found,)
@@ -67,21 +70,22 @@ def compiler() -> tuple[str, ...]:
     return (sys.executable, "-m", "ziglang", "c++", "-fno-sanitize=all")
 
 
-def build(design: wiring.Component, *, trace: bool = False, progress: Progress | None = None) -> Path:
+def build(design: wiring.Component, *, key: str = "", trace: bool = False, progress: Progress | None = None) -> Path:
     """Return the library that simulates ``design``, module ``top``, compiling it unless it is there.
 
-    ``trace`` makes the slower variant that can write waveforms. Raises :class:`NarrowsError` if a tool fails; its whole output is
-    in the file that the message names.
+    ``key`` names all that ``design`` is made from, if that is known: then a design that was built before is
+    not even elaborated. ``trace`` makes the slower variant that can write waveforms. Raises
+    :class:`NarrowsError` if a tool fails; its whole output is in the file that the message names.
     """
     report = progress or (lambda _words, _fraction: None)
-    report("elaborating the design", 0.0)
-    text = to_rtlil(design)
-    sources = [path.read_text() for path in HARNESS]
-    versions = [importlib.metadata.version(name) for name in ("amaranth", "verilator", "ziglang")]
-    recipe = (text, sources, versions, compiler(), VERILATOR_FLAGS, CXX_FLAGS, OPTIMISATION, trace)
-    digest = hashlib.sha256(repr(recipe).encode()).hexdigest()[:16]
     parent = build_directory() / "sim"
     parent.mkdir(parents=True, exist_ok=True)
+    known = parent / f"{_digest(key, trace)}.key"
+    if key and known.exists() and (library := parent / known.read_text() / "libtop.so").exists():
+        return library
+    report("elaborating the design", 0.0)
+    text = to_rtlil(design)
+    digest = _digest(text, trace)
     library = parent / digest / "libtop.so"
     with _locked(parent / f"{digest}.lock"):
         if not library.exists():
@@ -89,8 +93,18 @@ def build(design: wiring.Component, *, trace: bool = False, progress: Progress |
             _Build(work, trace, report).run(text)
             # Only a finished build gets the name that others look for.
             work.rename(library.parent)
+        if key:
+            known.write_text(digest)
     report("simulator ready", 1.0)
     return library
+
+
+def _digest(design: str, trace: bool) -> str:
+    """Names a library by all it is made from: ``design`` in words, and what is done with it."""
+    sources = [path.read_text() for path in (*HARNESS, HERE / "verilog.py")]
+    versions = [importlib.metadata.version(name) for name in ("amaranth", "verilator", "ziglang")]
+    recipe = (design, trace, sources, versions, compiler(), VERILATOR_FLAGS, CXX_FLAGS, OPTIMISATION)
+    return hashlib.sha256(repr(recipe).encode()).hexdigest()[:16]
 
 
 class _Build:
@@ -122,8 +136,8 @@ class _Build:
         # The harness is one of the fast ones: its loop is around every cycle.
         fast = [str(HARNESS[0]), *sources["classes_fast"], *sources.get("support_fast", ())]
         slow = [*sources["classes_slow"], *sources.get("support_slow", ())]
-        # Verilator's library is not written to be one unit with anything, and has no part in a cycle.
-        units = [(self.work / f"{Path(name).stem}.unit.cpp", "slow", [name]) for name in sources["global"]]
+        # Verilator's library is not written to be one unit with anything.
+        units = [(self.work / f"{Path(name).stem}.unit.cpp", "library", [name]) for name in sources["global"]]
         for kind, names in (("fast", fast), ("slow", slow)):
             for index, group in enumerate(balanced(names, 2 * JOBS)):
                 units.append((self.work / f"{kind}{index}.unit.cpp", kind, group))

@@ -21,6 +21,7 @@ from typing import Any, Literal, Self
 
 from amaranth.lib import wiring
 
+from narrows import hw
 from narrows.hw.config import EngineConfig
 from narrows.hw.sdram_timing import SdramTiming
 from narrows.hw.top import Top, memory_timing
@@ -61,8 +62,11 @@ def board(
     progress: Progress | None = None,
 ) -> Simulator:
     """The simulated board of ``config``: its top module and the memory part it is made for."""
+    files = sorted(Path(hw.__file__).parent.glob("*.py"))
+    key = repr((config, STARTUP_US, [path.read_text() for path in files]))
     top = Top(config=config, startup_us=STARTUP_US)
-    return Simulator(top, timing=memory_timing(config), startup_us=STARTUP_US, trace=trace, window=window, progress=progress)
+    timing = memory_timing(config)
+    return Simulator(top, timing=timing, startup_us=STARTUP_US, key=key, trace=trace, window=window, progress=progress)
 
 
 class SimulationError(NarrowsError):
@@ -84,7 +88,8 @@ class Simulator:
     ``design`` has the ports of :class:`narrows.hw.top.Top`; ``timing`` is that of the part at its SDRAM
     pins, which is held to the part's own figures, and ``startup_us`` as given to the controller. ``trace``
     names a ``.vcd`` file to write, of the cycles ``window[0]`` up to but not including ``window[1]``; in it
-    a cycle lasts 10 ns whatever the clock is. ``progress`` hears about the compilation.
+    a cycle lasts 10 ns whatever the clock is. ``progress`` hears about the compilation, and ``key`` is
+    passed on to :func:`narrows.sim.build.build`.
 
     Cycles are counted from power-up. Raises :class:`NarrowsError` if the tools fail or an argument makes no sense.
     """
@@ -95,13 +100,14 @@ class Simulator:
         *,
         timing: SdramTiming,
         startup_us: float | None = None,
+        key: str = "",
         trace: str | Path | None = None,
         window: tuple[int, int] | None = None,
         progress: Progress | None = None,
     ) -> None:
         self._handle = None
         begin, end = _checked_window(trace, window)
-        library = ctypes.CDLL(str(build(design, trace=trace is not None, progress=progress)))
+        library = ctypes.CDLL(str(build(design, key=key, trace=trace is not None, progress=progress)))
         for name, (result, arguments) in _SIGNATURES.items():
             function = getattr(library, f"narrows_{name}")
             function.restype, function.argtypes = result, arguments

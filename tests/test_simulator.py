@@ -177,13 +177,16 @@ def test_a_waveform_has_the_window_and_changes_nothing(tmp_path: Path) -> None:
 
 def test_a_design_is_compiled_once_for_its_content(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NARROWS_BUILD", str(tmp_path))
-    monkeypatch.setattr(build, "OPTIMISATION", {"fast": "-O0", "slow": "-O0"})
+    monkeypatch.setattr(build, "OPTIMISATION", dict.fromkeys(build.OPTIMISATION, "-O0"))
     said: list[str] = []
     first = build.build(Filler(), progress=lambda words, _: said.append(words))
     assert "compiling the simulator" in said
     said.clear()
-    assert build.build(Filler(), progress=lambda words, _: said.append(words)) == first
+    assert build.build(Filler(), key="filler", progress=lambda words, _: said.append(words)) == first
     assert said == ["elaborating the design", "simulator ready"]
+    said.clear()
+    assert build.build(Filler(), key="filler", progress=lambda words, _: said.append(words)) == first
+    assert said == []
     assert not [path for path in (tmp_path / "sim").iterdir() if path.is_dir() and path != first.parent]
 
 
