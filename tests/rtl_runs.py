@@ -1,0 +1,101 @@
+"""Whole networks on the simulated board, once per content: several tests look at one run.
+
+A run takes up to a minute of simulation. Its result is kept under ``build/rtl_runs`` by a name that covers everything it
+depends on: the program, the picture, the configuration and the source of gateware and simulator.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from narrows.compiler import Program, compile_plan
+from narrows.golden import run_pre
+from narrows.hw.config import EngineConfig
+from narrows.hw.counters import NAMES, WORDS
+from narrows.hw.top import Register, Status
+from narrows.image_input import input_for
+from narrows.importer import import_network
+from narrows.plan import Plan
+from narrows.planner import plan_network
+from narrows.sim.build import build_directory
+from narrows.sim.simulator import board
+
+#: Real models and pictures, outside the repository; a test that needs one skips without the folder.
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+#: No network of the tests needs more; a run that does hangs.
+MAX_CYCLES = 20_000_000
+
+_SOURCES = Path(__file__).resolve().parents[1]
+
+
+def _tools_digest() -> str:
+    """Of gateware and simulator, by the text they are made from."""
+    digest = hashlib.sha256()
+    for path in sorted([*_SOURCES.glob("hw/*.py"), *_SOURCES.glob("sim/*.*")]):
+        digest.update(path.name.encode() + path.read_bytes())
+    return digest.hexdigest()
+
+
+def _simulate(plan: Plan, program: Program, picture: bytes) -> dict[str, Any]:
+    with board(plan.config) as simulator:
+        simulator.load(plan.picture.address, picture)
+        simulator.load(program.address, program.image)
+        while not simulator.read(Register.STATUS) & Status.READY:
+            pass
+        simulator.write(Register.PROGRAM_ADDRESS, program.address)
+        simulator.write(Register.PROGRAM_WORDS, program.words)
+        simulator.write(Register.CONTROL, 1)
+        stop = simulator.run(MAX_CYCLES)
+        status = simulator.read(Register.STATUS)
+        if stop.reason != "done" or status & Status.BAD:
+            finished = simulator.read(Register.BLOCKS)
+            raise RuntimeError(f"The run did not end (status {status}): {finished} of {len(plan.blocks)} blocks in {stop.cycles} cycles.")
+        blocks = []
+        for index, block in enumerate(plan.blocks):
+            counters = {"name": block.block.name}
+            for offset, name in enumerate(NAMES):
+                simulator.write(Register.COUNTER_INDEX, index * WORDS + offset)
+                simulator.read(Register.STATUS)  # the counter is on the port two cycles after its index
+                counters[name] = simulator.read(Register.COUNTER)
+            blocks.append(counters)
+        stores = {block.block.name: block.store for block in plan.blocks if block.store is not None}
+        outputs = {name: simulator.read_memory(store.address, store.bytes).hex() for name, store in stores.items()}
+        return {"cycles": simulator.read(Register.CYCLES), "blocks": blocks, "outputs": outputs}
+
+
+def run_plan(plan: Plan, picture: np.ndarray) -> dict[str, Any]:
+    """What the simulated board counted and computed for ``plan``: see :func:`counted`."""
+    program, data = compile_plan(plan), np.ascontiguousarray(picture).tobytes()
+    name = hashlib.sha256(program.image + data + f"{program.address} {plan.config.digest} {_tools_digest()}".encode()).hexdigest()[:24]
+    path = build_directory() / "rtl_runs" / f"{name}.json"
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # Workers of the test runner may do the same run: the file appears as a whole or not at all.
+        part = path.with_suffix(f".{os.getpid()}")
+        part.write_text(json.dumps(_simulate(plan, program, data)))
+        part.replace(path)
+    result = json.loads(path.read_text())
+    result["outputs"] = {name: bytes.fromhex(text) for name, text in result["outputs"].items()}
+    return result
+
+
+@lru_cache
+def counted(model: Path, image: Path, config: EngineConfig) -> dict[str, Any]:
+    """A whole network on the simulated board.
+
+    ``plan``: what ran. ``blocks``: the counters of every block by name (:data:`narrows.hw.counters.NAMES`). ``cycles``: of
+    the frame. ``outputs``: the bytes of every tensor that was stored, by its block's name.
+    """
+    network = import_network(model)
+    value = input_for(network.model, image)
+    picture = run_pre(network, value[0] if isinstance(value, tuple) else value)
+    plan = plan_network(network, config)
+    return {"plan": plan, **run_plan(plan, picture)}
