@@ -11,7 +11,7 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from narrows.hw.config import ACCUMULATOR_BITS, CONSTANT_BITS, EngineConfig
-from narrows.hw.ports import ChannelConstants, OutputRange
+from narrows.hw.ports import OutputRange
 from narrows.hw.products import LATENCY as PRODUCTS_LATENCY
 from narrows.hw.products import STRATEGIES
 from narrows.hw.requantise import Requantise
@@ -27,8 +27,9 @@ def array_op(config: EngineConfig) -> data.StructLayout:
     """One cycle's work: ``group`` input channels of ``pixels`` pixels times ``outputs`` output channels.
 
     ``address``: word of every bank of activation memory. ``weight``, ``constant``: words of the local memories.
-    ``first``/``last``: of the input channels of a result. ``idle``: adds nothing (results must end ``pixels`` cycles apart). ``project``: which stage it belongs to.
-    ``pixels``: which pixels are real. ``end_*``: the result's last pixel is the last of its group, segment, slice.
+    ``first``/``last``: of the input channels of a result. ``idle``: adds nothing (results must end ``pixels`` cycles
+    apart). ``project``: which stage it belongs to. ``pixels``: which pixels are real, the lowest bits. ``end_*``:
+    the result's last pixel is the last of its group, segment, slice.
     """
     return data.StructLayout({
         "address": ADDRESS_BITS,
