@@ -1,0 +1,227 @@
+"""The command line: a thin shell over :mod:`narrows.api`, one small function per command."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from importlib.resources import files
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from narrows import report
+from narrows.config_file import load_config
+from narrows.hw.config import EngineConfig
+from narrows.hw.top import memory_timing
+from narrows.network import NarrowsError
+
+#: What runs when no model is named: a classifier of handwritten digits, trained and stored here.
+DEFAULT_MODEL = "digits_mobilenetv2_035_96.tflite"
+DEFAULT_LABELS = "digits_labels.txt"
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Runs int8 MobileNets (.tflite) on an FPGA accelerator, byte for byte as TensorFlow Lite does: simulated, counted, checked.",
+    epilog="Start with [bold]narrows run[/]: it needs no argument. Each command has examples: [bold]narrows run --help[/].",
+)
+
+
+class Device(StrEnum):
+    """Where a network runs."""
+
+    sim = "sim"
+    golden = "golden"
+
+
+Model = Annotated[
+    Path | None,
+    typer.Argument(help="A .tflite of a quantised MobileNet. Without one: the embedded digit classifier.", show_default=False),
+]
+Images = Annotated[
+    list[Path] | None,
+    typer.Option("--image", "-i", help="A picture (PNG, JPEG), .dat of raw pixels or .npy; repeat for more.", show_default=False),
+]
+Config = Annotated[
+    Path | None, typer.Option("--config", "-c", help="TOML file of engine settings, lines like [cyan]group = 8[/]; see hw/config.py.")
+]
+Clock = Annotated[
+    int | None, typer.Option("--clock", metavar="MHZ", min=1, help="Clock of engine and memory; the memory's timing in cycles follows it.")
+]
+Json = Annotated[
+    str | None, typer.Option("--json", metavar="FILE", help="Write the result as JSON; - is the standard output, instead of tables.")
+]
+Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
+
+
+@app.command(
+    epilog="[dim]Examples:[/]\n\nnarrows run\n\nnarrows run net.tflite --image cat.png --labels labels.txt --top 5\n\n"
+    "narrows run net.tflite -i cat.png --on golden --json -\n\nnarrows run --waveform out.vcd --window 10000:12000"
+)
+def run(
+    model: Model = None,
+    image: Images = None,
+    on: Annotated[Device, typer.Option(help="sim: the gateware, cycle by cycle. golden: NumPy, no cycles.")] = Device.sim,
+    labels: Annotated[Path | None, typer.Option(help="Names of the classes, one per line. Without: those inside the model.")] = None,
+    top: Annotated[int, typer.Option(min=1, help="Classes to show per image.")] = 3,
+    config: Config = None,
+    clock: Clock = None,
+    waveform: Annotated[Path | None, typer.Option(help="Write a .vcd waveform; name its cycles with --window.")] = None,
+    window: Annotated[str | None, typer.Option(help="Cycles of the waveform, FIRST:END.", metavar="A:B")] = None,
+    json_file: Json = None,
+    debug: Debug = False,
+) -> None:
+    """Run pictures through a network and count where the cycles go.
+
+    Prints the best classes of each picture, then for each block of the network its multiply-accumulates (M MAC), measured and
+    predicted cycles, how busy the multipliers were, and the cycles spent waiting for weights and for data.
+    """
+    with errors(debug), report.progress() as progress:
+        from narrows.api import run_model
+
+        path, pictures, names = defaults(model, image)
+        result = run_model(
+            path, pictures, on=on.value, config=engine(config, clock), labels=labels or names, top=top,
+            waveform=waveform, window=parse_window(window), progress=progress,
+        )  # fmt: skip
+    finish(result, json_file, report.print_run)
+
+
+@app.command(
+    epilog="[dim]Examples:[/]\n\nnarrows plan\n\nnarrows plan net.tflite --config small.toml\n\nnarrows plan net.tflite --json plan.json"
+)
+def plan(model: Model = None, config: Config = None, clock: Clock = None, json_file: Json = None, debug: Debug = False) -> None:
+    """Show how a network would run: its blocks, where they lie in memory, what they should cost.
+
+    Takes seconds, simulates nothing.
+    """
+    with errors(debug):
+        from narrows.api import plan_model
+
+        result = plan_model(defaults(model, None)[0], config=engine(config, clock))
+    finish(result, json_file, report.print_plan)
+
+
+@app.command(epilog="[dim]Examples:[/]\n\nnarrows check\n\nnarrows check net.tflite --image cat.png")
+def check(
+    model: Model = None, image: Images = None, config: Config = None, clock: Clock = None, json_file: Json = None, debug: Debug = False
+) -> None:
+    """Compare every block of the simulated gateware with the golden model, byte by byte. Exit code 1 if they differ."""
+    with errors(debug), report.progress() as progress:
+        from narrows.api import check_model
+
+        path, pictures, _ = defaults(model, image)
+        # The embedded pictures are much alike: one checks as much as all of them.
+        result = check_model(path, pictures if image else pictures[:1], config=engine(config, clock), progress=progress)
+    finish(result, json_file, report.print_check)
+    if not result["equal"]:
+        raise typer.Exit(1)
+
+
+@app.command()
+def doctor(debug: Debug = False) -> None:
+    """Show the versions of all tools, what is missing and what to do about it. Exit code 1 if networks can't run."""
+    from narrows.doctor import examine, healthy
+
+    with errors(debug):
+        findings = examine()
+        report.print_doctor(findings)
+        if not healthy(findings):
+            raise NarrowsError("Something that Narrows needs is missing: see the lines above.")
+
+
+def defaults(model: Path | None, images: list[Path] | None) -> tuple[Path, list[Path], Path | None]:
+    """The model, pictures and labels to run: the embedded ones where none are named."""
+    if model is not None:
+        return model, images or [], None
+    data = Path(str(files("narrows"))) / "data"
+    return data / DEFAULT_MODEL, images or sorted((data / "images").glob("*.png")), data / DEFAULT_LABELS
+
+
+def engine(config: Path | None, clock: int | None) -> EngineConfig:
+    """The engine that the options describe."""
+    chosen = EngineConfig() if config is None else load_config(config)
+    if clock is not None:
+        chosen = dataclasses.replace(chosen, sdram_mhz=clock)
+    try:
+        memory_timing(chosen)
+    except ValueError as error:
+        raise NarrowsError(f"This clock does not suit the memory: {error}") from None
+    return chosen
+
+
+def parse_window(text: str | None) -> tuple[int, int] | None:
+    """``A:B`` as two cycles."""
+    if text is None:
+        return None
+    first, _, end = text.partition(":")
+    if not (first.isdecimal() and end.isdecimal()):
+        raise NarrowsError(f"--window {text}: give it as FIRST:END in cycles, for example 10000:12000.")
+    return int(first), int(end)
+
+
+def finish(result: dict[str, Any], json_file: str | None, show: Any) -> None:
+    """Write ``result`` as JSON if asked, and show it unless that went to the standard output."""
+    if json_file == "-":
+        typer.echo(json.dumps(result, indent=1))
+        return
+    show(result)
+    if json_file is not None:
+        with errors(False):
+            try:
+                Path(json_file).write_text(json.dumps(result, indent=1) + "\n")
+            except OSError as error:
+                raise NarrowsError(f"{json_file}: can't be written ({error.strerror}).") from None
+
+
+@contextmanager
+def errors(debug: bool) -> Iterator[None]:
+    """Turn whatever goes wrong into one line on the standard error and an exit code."""
+    try:
+        yield
+    except (typer.Exit, typer.Abort, BrokenPipeError):
+        raise
+    except KeyboardInterrupt:
+        typer.echo("narrows: interrupted", err=True)
+        raise typer.Exit(130) from None
+    except NarrowsError as error:
+        if debug:
+            raise
+        typer.echo(f"narrows: {one_line(error)}", err=True)
+        raise typer.Exit(1) from None
+    except Exception as error:
+        if debug:
+            raise
+        what = f"{type(error).__name__}: {one_line(error)}"
+        typer.echo(f"narrows: unexpected {what} -- please report it to the project, with the command and what --debug shows", err=True)
+        raise typer.Exit(1) from None
+
+
+def one_line(error: BaseException) -> str:
+    """The words of ``error`` without line breaks."""
+    return " ".join(str(error).split())
+
+
+def main() -> None:
+    """The program ``narrows``."""
+    try:
+        app()
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except BrokenPipeError:
+        # Whoever read our output has enough; Python would complain once more when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,233 @@
+"""The command line: what it passes to the API, what it prints, and that no traceback reaches anybody."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from narrows import cli, doctor, report
+from narrows.config_file import load_config
+from narrows.hw.config import EngineConfig
+from narrows.network import NarrowsError
+
+IMAGE = {
+    "image": "cat.png",
+    "outputs": [{"name": "Softmax", "shape": [1, 3], "dtype": "uint8", "sha256": "ab" * 32}],
+    "top": [[2, 200], [0, 40]],
+    "values": [0.78125, 0.15625],
+    "labels": ["[cat]", "dog"],
+}
+BLOCK = {
+    "name": "block 1", "macs": 2_500_000, "cycles": 20_000, "predicted_cycles": 19_900, "pointwise_busy": 17_000,
+    "depthwise_busy": 9_000, "wait_weights": 1_234, "wait_data": 56, "utilisation": 0.82,
+}  # fmt: skip
+RESULT = {
+    "images": [IMAGE | {"cycles": 21_000}], "cycles": 21_000, "predicted_cycles": 20_900, "macs": 2_500_000, "multipliers": 152,
+    "utilisation": 0.783, "dram_read_bytes": 3_456_789, "dram_write_bytes": 128, "interior_bytes_to_dram": 0, "onchip_bytes": 400_000,
+    "clock_mhz": 133, "frames_per_second": 6333.3, "engine": "0123456789abcdef", "blocks": [BLOCK],
+}  # fmt: skip
+PLAN = {
+    "blocks": [{
+        "name": "block 1", "mode": "plane", "slices": 4, "input": [7, 7, 8], "interior": None, "output": [7, 7, 8], "macs": 1_000_000,
+        "predicted_cycles": 9_000, "predicted_read_bytes": 4_096, "predicted_write_bytes": 0,
+    }],
+    "notes": ["folded a PAD"], "host_before": [], "host_after": ["SOFTMAX"], "macs": 1_000_000, "multipliers": 152,
+    "predicted_cycles": 9_000,
+    "predicted_utilisation": 0.7, "onchip_bytes": 400_000, "clock_mhz": 133, "engine": "0123456789abcdef",
+}  # fmt: skip
+DIFFERENCE = {"position": [1, 2, 3], "got": 4, "expected": 5, "differing": 6, "of": 700}
+
+
+@pytest.fixture
+def api(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+    """In place of the API: it keeps what it was called with, answers with `result` or raises it."""
+    made = SimpleNamespace(result=RESULT, calls=[])
+
+    def call(*args: Any, **kwargs: Any) -> dict[str, Any]:
+        made.calls.append((args, kwargs))
+        if isinstance(made.result, BaseException):
+            raise made.result
+        if kwargs.get("progress"):
+            kwargs["progress"]("running, 1 M cycles", 0.1)
+            kwargs["progress"]("running, 2 M cycles", 0.2)
+        return made.result
+
+    monkeypatch.setitem(sys.modules, "narrows.api", SimpleNamespace(run_model=call, plan_model=call, check_model=call))
+    return made
+
+
+def invoke(*arguments: str, code: int = 0) -> Any:
+    result = CliRunner(env={"COLUMNS": "140", "NO_COLOR": "1"}).invoke(cli.app, arguments)
+    assert result.exit_code == code, result.output
+    return result
+
+
+def test_run_prints_classes_blocks_and_totals(api) -> None:
+    result = invoke("run", "net.tflite", "--image", "cat.png")
+    for words in ("cat.png", "[cat]", "#2", "200", "0.7812", "block 1", "2.50", "20 000", "19 900", "82%", "1 234", "78.3%",
+                  "6333.3", "3.46 MB", "128 B", "400.0 KB", "21 000"):  # fmt: skip
+        assert words in result.stdout, words
+    # Not a terminal: each phase once, no bar, nothing of it on the standard output.
+    assert result.stderr.splitlines() == ["running ..."]
+
+
+def test_run_passes_its_options_on(api, tmp_path: Path) -> None:
+    config = tmp_path / "engine.toml"
+    config.write_text("weight_words = 1024\n")
+    invoke("run", "net.tflite", "-i", "a.png", "-i", "b.png", "--on", "golden", "--labels", "l.txt", "--top", "7", "--config", str(config),
+           "--clock", "100", "--waveform", "w.vcd", "--window", "10:20")  # fmt: skip
+    (args, kwargs), = api.calls
+    assert args == (Path("net.tflite"), [Path("a.png"), Path("b.png")])
+    assert callable(kwargs.pop("progress"))
+    assert kwargs == {
+        "on": "golden", "labels": Path("l.txt"), "top": 7, "config": EngineConfig(weight_words=1024, sdram_mhz=100),
+        "waveform": Path("w.vcd"), "window": (10, 20),
+    }  # fmt: skip
+
+
+def test_without_a_model_the_embedded_one_runs(api) -> None:
+    invoke("run")
+    (model, images), kwargs = api.calls[0]
+    assert model.name == cli.DEFAULT_MODEL
+    assert all(path.parent.name == "images" for path in images)
+    assert kwargs["labels"].parent == model.parent
+    invoke("run", "--image", "mine.png")
+    assert api.calls[1][0] == (model, [Path("mine.png")])
+
+
+def test_json_is_the_result_exactly(api, tmp_path: Path) -> None:
+    assert json.loads(invoke("run", "n.tflite", "--json", "-").stdout) == RESULT
+    file = tmp_path / "out.json"
+    assert "block 1" in invoke("run", "n.tflite", "--json", str(file)).stdout
+    assert json.loads(file.read_text()) == RESULT
+    assert "can't be written" in invoke("run", "n.tflite", "--json", str(tmp_path / "no" / "out.json"), code=1).stderr
+
+
+def test_the_golden_model_has_no_blocks_to_print(api) -> None:
+    api.result = {"images": [IMAGE | {"labels": None}]}
+    stdout = invoke("run", "net.tflite", "--on", "golden").stdout
+    assert "class 2" in stdout
+    assert "cycles" not in stdout
+
+
+def test_plan_prints_blocks_and_what_the_host_does(api) -> None:
+    api.result = PLAN
+    stdout = invoke("plan", "net.tflite").stdout
+    for words in ("plane, 4 slices", "7x7x8", "9 000", "4.1 KB", "folded a PAD", "SOFTMAX", "nothing", "70.0%"):
+        assert words in stdout, words
+
+
+@pytest.mark.parametrize("equal", [True, False])
+def test_check_names_the_first_difference_and_its_exit_code_tells(api, equal: bool) -> None:
+    block = {"name": "block 9", "equal": equal, "first_difference": None if equal else DIFFERENCE}
+    api.result = {"equal": equal, "oracle": False, "images": [{"image": "cat.png", "blocks": [block], "operators": []}]}
+    stdout = invoke("check", "net.tflite", "--image", "cat.png", code=0 if equal else 1).stdout
+    assert f"{int(equal)} of 1 blocks" in stdout
+    assert ("at [1, 2, 3]: 4, should be 5, 6 of 700 values" in stdout) == (not equal)
+
+
+@pytest.mark.parametrize("command", ["run", "plan", "check"])
+@pytest.mark.parametrize(
+    ("error", "code", "words"),
+    [
+        (NarrowsError("operator 3 CONV_2D:\n stride 5"), 1, "narrows: operator 3 CONV_2D: stride 5"),
+        (KeyError("scale"), 1, "narrows: unexpected KeyError: 'scale' -- please report it"),
+        (KeyboardInterrupt(), 130, "narrows: interrupted"),
+    ],
+)
+def test_an_error_is_one_line(api, command: str, error: BaseException, code: int, words: str) -> None:
+    api.result = error
+    result = invoke(command, "net.tflite", code=code)
+    assert result.stderr.startswith(words)
+    assert result.stderr.count("\n") == 1
+    assert result.stdout == ""
+
+
+def test_debug_shows_the_traceback(api) -> None:
+    api.result = NarrowsError("no")
+    result = CliRunner().invoke(cli.app, ["run", "net.tflite", "--debug"])
+    assert result.exception is api.result
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--window", "20"), "give it as FIRST:END"),
+        (("--clock", "500"), "cannot run at 500 MHz"),
+        (("--config", "no-such.toml"), "can't be read"),
+    ],
+)
+def test_wrong_options_are_explained(api, arguments: tuple[str, ...], words: str) -> None:
+    assert words in invoke("run", "net.tflite", *arguments, code=1).stderr
+    assert api.calls == []
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("grup = 8", r"there is no setting 'grup'; did you mean 'group'\?"),
+        ("zebra = 8", r"there are group, outputs"),
+        ("group = 'eight'", r"group must be a whole number, not 'eight'"),
+        ("group = true", r"group must be a whole number, not True"),
+        ("group = 5", r"group must be a power of two"),
+        ("products = 'magic'", r"products must be 'direct'.*, not 'magic'"),
+        ("group 8", r"not TOML"),
+    ],
+)
+def test_wrong_engines_are_explained(tmp_path: Path, text: str, words: str) -> None:
+    path = tmp_path / "engine.toml"
+    path.write_text(text)
+    with pytest.raises(NarrowsError, match=f"engine.toml: .*{words}|engine.toml: {words}"):
+        load_config(path)
+
+
+def test_a_config_file_changes_what_it_names(tmp_path: Path) -> None:
+    path = tmp_path / "engine.toml"
+    path.write_text("activation_words = 16384\nproducts = 'direct'\n")
+    assert load_config(path) == EngineConfig(activation_words=16384)
+
+
+@pytest.mark.parametrize("command", [[], ["run"], ["plan"], ["check"], ["doctor"]])
+def test_help_teaches(command: list[str]) -> None:
+    stdout = invoke(*command, "--help").stdout
+    assert "Usage: " in stdout
+    assert command in ([], ["doctor"]) or f"narrows {command[0]} net.tflite" in stdout
+
+
+def test_doctor_finds_this_machine_healthy() -> None:
+    stdout = invoke("doctor").stdout
+    for words in ("Python", "amaranth", "C++ compiler", "verilator starts"):
+        assert words in stdout
+
+
+def test_doctor_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CXX", "/no/such/compiler --fast")
+    result = invoke("doctor", code=1)
+    assert "unset CXX" in " ".join(result.stdout.split())
+    assert result.stderr.startswith("narrows: Something that Narrows needs is missing")
+    assert not doctor.healthy(doctor.examine())
+
+
+def test_bars_are_readable_without_unicode() -> None:
+    assert report.bar(0.52) == "█████░░░░░"
+    assert report.bar(7.0, "ascii") == "##########"
+    assert report.bar(0.0, "ANSI_X3.4-1968") == ".........."
+
+
+def test_the_installed_program_starts_and_survives_a_closed_pipe() -> None:
+    program = Path(sys.executable).with_name("narrows")
+    reader, writer = os.pipe()
+    os.close(reader)
+    closed = subprocess.run([program, "doctor"], stdout=writer, stderr=subprocess.PIPE, text=True, check=False)
+    assert "Traceback" not in closed.stderr
+    wrong = subprocess.run([program, "run", "/no/such.tflite", "--image", "x.png"], capture_output=True, text=True, check=False)
+    assert wrong.returncode == 1
+    assert wrong.stdout == ""
+    assert wrong.stderr.splitlines()[-1].startswith("narrows: ")
+    assert "Traceback" not in wrong.stderr
