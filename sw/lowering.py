@@ -17,6 +17,7 @@ import numpy as np
 
 from narrows import quantization
 from narrows.kernels import Pads
+from narrows.blocks import identity_conv
 from narrows.network import Add, Conv, Depthwise, Layer, Pool, Requant, Tensor
 from narrows.operators import BYTES, Call, Convolution, addition, averaging, convolution, pooling
 from narrows.tflite_file import Model, Operator
@@ -133,6 +134,11 @@ def lower_convolution(low: Lowering, call: Call) -> None:
         low.layers[at] = source = _repeat_channels(producer, multiplier)
         low.note(call, f"depth multiplier {multiplier}: {producer.name} gives each channel {multiplier} times")
         low.append(call, _layer(Depthwise, call, source.output, output, c, macs, pad=pad))
+    elif at is not None:
+        copies = _repeat_channels(identity_conv(value.tensor), multiplier)
+        low.layers.append(copies)
+        low.note(call, f"depth multiplier {multiplier}: each channel of {value.tensor.name} is copied {multiplier} times first")
+        low.append(call, _layer(Depthwise, call, copies.output, output, c, macs, pad=pad))
     else:
         dense = replace(c, weights=_dense(c, value.tensor.shape[2]))
         low.note(call, f"depth multiplier {multiplier}: run as a convolution with zeros between channels")

@@ -283,12 +283,12 @@ def test_depth_multiplier_on_the_image_is_a_convolution(channels):
     assert kinds(network) == ["Conv"] and network.layers[0].macs == 6 * 5 * 8 * channels * 9
 
 
-def test_depth_multiplier_on_a_shared_tensor_is_a_convolution():
+def test_depth_multiplier_on_a_shared_tensor_copies_its_channels():
     n = Net()
     x = image(n)
     y = n.conv(x, 4)
     network = checked(n.finish([x], [n.add(n.conv(n.depthwise(y, 2), 4), y)]))
-    assert kinds(network) == ["Conv", "Conv", "Conv", "Add"]
+    assert kinds(network) == ["Conv", "Conv", "Depthwise", "Conv", "Add"]
 
 
 def test_fully_connected_over_a_plane_is_a_convolution_of_its_size():
