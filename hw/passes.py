@@ -4,7 +4,7 @@ A pass visits slice, segment, group, result (``pixels`` pixels), input channel g
 run ahead: while one group of a segment is being formed, the credits of the next are checked, so that no cycle is lost.
 """
 
-from amaranth.hdl import Module, Mux, Signal, signed
+from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -18,7 +18,8 @@ COUNT_BITS = 16
 
 def pass_fields(config: EngineConfig) -> data.StructLayout:
     """A pass. ``slices`` of ``groups`` output groups each over ``segments`` of pixels (all but the last of
-    ``segment_pixels``, that of ``tail_pixels``); ``depth`` input groups, ``cycles`` = max(depth, pixels) per result, of which ``lead`` = cycles - depth idle ones come first.
+    ``segment_pixels``, that of ``tail_pixels``); ``depth`` input groups, ``cycles`` = max(depth, pixels) per result, of
+    which ``lead`` = cycles - depth idle ones come first.
 
     ``base``, ``size``: source region, words per bank, a ring. ``segment_words``: words per bank of a full segment, modulo
     ``size``. ``pairs``, ``tail_pairs``: results per segment and group, minus one; ``tail_mask``: real pixels of the last.

@@ -9,7 +9,7 @@ from narrows.hw.activation_memory import activation_read
 from narrows.hw.config import EngineConfig
 from narrows.hw.ports import activation_write
 from narrows.hw.residual import ResidualAdd, ResidualFields
-from narrows.hw.walker import WalkFields, Walker
+from narrows.hw.walker import Walker, WalkFields
 
 #: Words between the array and memory; the sequencer keeps the array from exceeding it.
 DEPTH = 128
