@@ -70,11 +70,11 @@ def compiler() -> tuple[str, ...]:
     return (sys.executable, "-m", "ziglang", "c++", "-fno-sanitize=all")
 
 
-def build(design: wiring.Component, *, key: str = "", trace: bool = False, progress: Progress | None = None) -> Path:
+def build(design: wiring.Component | Callable[[], wiring.Component], *, key: str = "", trace: bool = False, progress: Progress | None = None) -> Path:
     """Return the library that simulates ``design``, module ``top``, compiling it unless it is there.
 
-    ``key`` names all that ``design`` is made from, if that is known: then a design that was built before is
-    not even elaborated. ``trace`` makes the slower variant that can write waveforms. Raises
+    ``design`` is a component or a function that makes it. ``key`` names all that it is made from, if that is
+    known: then one that was built before is not even made. ``trace`` makes the slower variant that can write waveforms. Raises
     :class:`NarrowsError` if a tool fails; its whole output is in the file that the message names.
     """
     report = progress or (lambda _words, _fraction: None)
@@ -84,7 +84,7 @@ def build(design: wiring.Component, *, key: str = "", trace: bool = False, progr
     if key and known.exists() and (library := parent / known.read_text() / "libtop.so").exists():
         return library
     report("elaborating the design", 0.0)
-    text = to_rtlil(design)
+    text = to_rtlil(design() if callable(design) else design)
     digest = _digest(text, trace)
     library = parent / digest / "libtop.so"
     with _locked(parent / f"{digest}.lock"):

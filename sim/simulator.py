@@ -64,9 +64,15 @@ def board(
     """The simulated board of ``config``: its top module and the memory part it is made for."""
     files = sorted(Path(hw.__file__).parent.glob("*.py"))
     key = repr((config, STARTUP_US, [path.read_text() for path in files]))
-    top = Top(config=config, startup_us=STARTUP_US)
-    timing = memory_timing(config)
-    return Simulator(top, timing=timing, startup_us=STARTUP_US, key=key, trace=trace, window=window, progress=progress)
+    return Simulator(
+        lambda: Top(config=config, startup_us=STARTUP_US),
+        timing=memory_timing(config),
+        startup_us=STARTUP_US,
+        key=key,
+        trace=trace,
+        window=window,
+        progress=progress,
+    )
 
 
 class SimulationError(NarrowsError):
@@ -85,7 +91,7 @@ class Stop:
 class Simulator:
     """A running system. Construction compiles it (once per content) and powers it up.
 
-    ``design`` has the ports of :class:`narrows.hw.top.Top`; ``timing`` is that of the part at its SDRAM
+    ``design``, or what it returns, has the ports of :class:`narrows.hw.top.Top`; ``timing`` is that of the part at its SDRAM
     pins, which is held to the part's own figures, and ``startup_us`` as given to the controller. ``trace``
     names a ``.vcd`` file to write, of the cycles ``window[0]`` up to but not including ``window[1]``; in it
     a cycle lasts 10 ns whatever the clock is. ``progress`` hears about the compilation, and ``key`` is
@@ -96,7 +102,7 @@ class Simulator:
 
     def __init__(
         self,
-        design: wiring.Component,
+        design: wiring.Component | Callable[[], wiring.Component],
         *,
         timing: SdramTiming,
         startup_us: float | None = None,

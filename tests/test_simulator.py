@@ -182,10 +182,10 @@ def test_a_design_is_compiled_once_for_its_content(tmp_path: Path, monkeypatch: 
     first = build.build(Filler(), progress=lambda words, _: said.append(words))
     assert "compiling the simulator" in said
     said.clear()
-    assert build.build(Filler(), key="filler", progress=lambda words, _: said.append(words)) == first
+    assert build.build(Filler, key="filler", progress=lambda words, _: said.append(words)) == first
     assert said == ["elaborating the design", "simulator ready"]
     said.clear()
-    assert build.build(Filler(), key="filler", progress=lambda words, _: said.append(words)) == first
+    assert build.build(Filler, key="filler", progress=lambda words, _: said.append(words)) == first
     assert said == []
     assert not [path for path in (tmp_path / "sim").iterdir() if path.is_dir() and path != first.parent]
 
