@@ -70,12 +70,14 @@ def compiler() -> tuple[str, ...]:
     return (sys.executable, "-m", "ziglang", "c++", "-fno-sanitize=all")
 
 
-def build(design: wiring.Component | Callable[[], wiring.Component], *, key: str = "", trace: bool = False, progress: Progress | None = None) -> Path:
+def build(
+    design: wiring.Component | Callable[[], wiring.Component], *, key: str = "", trace: bool = False, progress: Progress | None = None
+) -> Path:
     """Return the library that simulates ``design``, module ``top``, compiling it unless it is there.
 
     ``design`` is a component or a function that makes it. ``key`` names all that it is made from, if that is
-    known: then one that was built before is not even made. ``trace`` makes the slower variant that can write waveforms. Raises
-    :class:`NarrowsError` if a tool fails; its whole output is in the file that the message names.
+    known: then one that was built before is not even made. ``trace`` makes the slower variant that can write
+    waveforms. Raises :class:`NarrowsError` if a tool fails; its whole output is in the file that the message names.
     """
     report = progress or (lambda _words, _fraction: None)
     parent = build_directory() / "sim"
