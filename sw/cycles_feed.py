@@ -1,0 +1,224 @@
+"""What passes between external and activation memory in the cycle model: the picture's patches, spilled tensors."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Callable
+
+from narrows.cycles_latency import (
+    BURST,
+    CONSUMED_TO_STEP,
+    FIFO_WORDS,
+    LOAD_TO_WRITE,
+    POSITION_TO_STORE,
+    ROW_GAP,
+    ROW_TO_POP,
+    STEP_TO_WRITE,
+    WORD_TO_STEP,
+    WORDS_TO_REQUEST,
+    WRITE_TO_POSITION,
+)
+from narrows.cycles_memory import Bus, Reader, Writer
+from narrows.hw.config import EngineConfig
+from narrows.hw.stem_fields import stem_pixel_cycles
+
+
+class Positions:
+    """A counter of pixels over time: ``add`` in order, ``time`` of a count, ``None`` while it is not known."""
+
+    def __init__(self) -> None:
+        self.counts: list[int] = []
+        self.times: list[int] = []
+
+    def add(self, count: int, cycle: int) -> None:
+        """``count`` pixels from ``cycle`` on."""
+        self.counts.append(count)
+        self.times.append(cycle)
+
+    def time(self, count: int) -> int | None:
+        """The first cycle with ``count`` pixels or more."""
+        if count <= 0:
+            return 0
+        counts = self.counts
+        if not counts or counts[-1] < count:
+            return None
+        return self.times[bisect_left(counts, count)]
+
+
+class SourceReader(Reader):
+    """The words of a picture or tensor. ``limit()``: (words that may be taken, the cycle from which), the latest known."""
+
+    def __init__(self, start: int, words: int, limit: Callable[[int], tuple[int, int] | None]):
+        super().__init__(start, words)
+        self._limit = limit
+        self._allowed, self._taken, self._cycle = 0, 0, 0
+        self._runs: list[int] = []  # the first word of every run of words taken without a pause
+        self._times: list[int] = []
+
+    def take(self) -> bool:
+        """Take one burst, or what is left of it, as far as it may be."""
+        if len(self.pops) == len(self.arrivals):
+            return False
+        before = self._taken
+        end = min(BURST * (len(self.pops) + 1), self.words)
+        cycle = max(self._cycle, self.arrivals[len(self.pops)])
+        while self._taken < end:
+            if self._taken >= self._allowed:
+                more = self._limit(self._taken)
+                if more is None:
+                    break
+                self._allowed, cycle = more[0], max(cycle, more[1])
+            count = min(end, self._allowed) - self._taken
+            self._runs.append(self._taken)
+            self._times.append(cycle)
+            self._taken += count
+            cycle += count
+        self._cycle = cycle
+        if self._taken == end:
+            self.pops.append(cycle)
+        return self._taken != before
+
+    def time(self, word: int, bus: Bus) -> int | None:
+        """The cycle in which ``word`` is taken."""
+        while self._taken <= word:
+            if not self.take() and not bus.step():
+                return None
+        at = bisect_left(self._runs, word + 1) - 1
+        return self._times[at] + word - self._runs[at]
+
+
+class Stem:
+    """Patches of a picture of ``shape``, pixel by pixel into a ring of ``ring`` patches."""
+
+    def __init__(
+        self, config: EngineConfig, bus: Bus, consumed: Positions, *, start: int, ring: int, shape: tuple[int, ...],
+        kernel: tuple[int, int], stride: tuple[int, int], top: int, output: tuple[int, int],
+    ):  # fmt: skip
+        height, width, channels = shape
+        self._config, self._bus, self._consumed, self._ring = config, bus, consumed, ring
+        self._line, self._total = width * channels, height * width * channels
+        self._kernel, self._stride, self._top = kernel[0], stride[0], top
+        self._rows, self._columns = output
+        self._pixel = stem_pixel_cycles(kernel=kernel, channels=channels, group=config.group)
+        self._group = config.group
+        self.reader = SourceReader(start, -(-self._total // 2), self._limit)
+        self.positions = Positions()
+        self._cycle = start  # of the next patch, if its row's lines and room are there
+        self._ends: list[int] = []  # of the rows, and of steps
+        self._patch = 0
+
+    def _limit(self, word: int) -> tuple[int, int] | None:
+        """Picture words that may be taken: lines that are not needed any more make room."""
+        ring = self._config.image_words * self._group
+        row = max(0, -(-(2 * word + 2 - ring + self._top * self._line) // (self._stride * self._line)))
+        base = (row * self._stride - self._top) * self._line if row < self._rows else self._total
+        if row > len(self._ends):
+            return None
+        allowed = (base // self._group * self._group + ring) // 2
+        return max(allowed, word + 1), self._ends[row - 1] + ROW_TO_POP if row else 0
+
+    def time(self, pixels: int) -> int | None:
+        """The cycle from which so many patches count."""
+        while self._patch < pixels:
+            row, column = divmod(self._patch, self._columns)
+            if not column:
+                need = (row * self._stride - self._top + self._kernel) * self._line
+                word = -(-min(need, self._total) // self._group) * self._group // 2
+                came = self.reader.time(min(word, self.reader.words) - 1, self._bus)
+                if came is None:
+                    return None
+                self._cycle = max(self._cycle, came + WORD_TO_STEP)
+            # A piece of a row: up to what was asked for, in room that is known.
+            end = min((row + 1) * self._columns, max(pixels, self._patch + 1))
+            freed = self._consumed.time(self._patch + 1 - self._ring)
+            if freed is None:
+                return None
+            at = bisect_left(self._consumed.counts, self._patch + 1 - self._ring)
+            if self._patch >= self._ring:
+                end = min(end, self._consumed.counts[at] + self._ring)
+                freed += CONSUMED_TO_STEP + 1
+            else:
+                end = min(end, self._ring)
+            self._cycle = max(self._cycle, freed)
+            self._cycle += (end - self._patch) * self._pixel
+            self._patch = end
+            self.positions.add(end, self._cycle - 1 + STEP_TO_WRITE + WRITE_TO_POSITION)
+            if not end % self._columns:
+                self._ends.append(self._cycle - 1)
+                self._cycle += ROW_GAP
+        return self.positions.time(pixels)
+
+    def done(self) -> int | None:
+        """When the last patch and the last word of the picture have left."""
+        last = self.time(self._rows * self._columns)
+        word = self.reader.time(self.reader.words - 1, self._bus)
+        return None if last is None or word is None else max(last, word + 2)
+
+
+class Load:
+    """A tensor of ``pixels`` of ``groups`` words into a ring of ``ring`` pixels."""
+
+    def __init__(self, config: EngineConfig, bus: Bus, consumed: Positions, *, start: int, ring: int, groups: int, pixels: int):
+        self._bus, self._consumed, self._ring, self._pixels = bus, consumed, ring, pixels
+        self._words = groups * config.group // 2
+        self.reader = SourceReader(start, pixels * self._words, self._limit)
+
+    def _limit(self, word: int) -> tuple[int, int] | None:
+        pixel = word // self._words
+        if pixel < self._ring:
+            return self._ring * self._words, 0
+        freed = self._consumed.time(pixel + 1 - self._ring)
+        if freed is None:
+            return None
+        count = self._consumed.counts[bisect_left(self._consumed.counts, pixel + 1 - self._ring)]
+        return (count + self._ring) * self._words, freed + CONSUMED_TO_STEP
+
+    def time(self, pixels: int) -> int | None:
+        """The cycle from which so many pixels count."""
+        word = self.reader.time(pixels * self._words - 1, self._bus)
+        return None if word is None else word + LOAD_TO_WRITE + WRITE_TO_POSITION
+
+    def done(self) -> int | None:
+        """When the last word is in activation memory."""
+        return self.time(self._pixels)
+
+
+class Store:
+    """A tensor of ``pixels`` of ``groups`` words on its way to external memory; ``stored``: pixels that were fetched."""
+
+    def __init__(self, config: EngineConfig, bus: Bus, *, groups: int, pixels: int):
+        self._bus, self._words, self._total = bus, groups * config.group // 2, pixels * groups * config.group // 2
+        self.writer = Writer()
+        self.stored = Positions()
+        self._pixels, self._word, self._cycle = 0, 0, 0
+
+    def written(self, pixels: int, cycle: int) -> None:
+        """So many pixels of the output are there in ``cycle``."""
+        cycle = max(self._cycle, cycle + POSITION_TO_STORE)
+        end = pixels * self._words
+        while self._word < end:
+            # A burst's last word completes its request; the FIFO holds a few bursts that have not left.
+            index = self._word // BURST
+            waited = index - FIFO_WORDS // BURST
+            while 0 <= waited and waited >= len(self.writer.done):
+                if not self._bus.step():
+                    break
+            if 0 <= waited < len(self.writer.done):
+                cycle = max(cycle, self.writer.done[waited] - (BURST - self._word % BURST))
+            step = min(BURST * (index + 1), end) - self._word
+            self._word += step
+            cycle += step
+            if not self._word % BURST or self._word == self._total:
+                self.writer.ready.append((cycle + WORDS_TO_REQUEST, (self._word - 1) % BURST + 1))
+        self._cycle = cycle
+        self._pixels = pixels
+        self.stored.add(pixels, cycle)
+
+    def done(self) -> int | None:
+        """When the last word has left."""
+        if self._word < self._total:
+            return None
+        while len(self.writer.done) < len(self.writer.ready):
+            if not self._bus.step():
+                return None
+        return self.writer.done[-1] + 1

@@ -1,0 +1,148 @@
+"""Cycles between cause and effect in the engine, each with the place in the gateware that makes it so.
+
+Times are the cycle in which something is done or first seen. A pass's op "fires" when the sequencer chooses it; a tap is
+"issued" when the depthwise unit's loops count it; a word of the program is "popped" when the program reader takes it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from narrows.hw.array import SUM_DELAY, Slice
+from narrows.hw.config import EngineConfig
+from narrows.hw.depthwise import DepthwiseUnit
+from narrows.hw.residual import ResidualAdd, ResidualLane
+from narrows.hw.sdram_timing import SdramTiming
+
+# Passes and sequencer (hw/passes.py).
+
+#: From a credit's counter to the first op it allows: GroupWalk's register for it, then the group becomes active.
+CREDIT_TO_FIRE = 2
+#: From the start pulse to the first op: ``left``, ``ready`` and ``active`` in turn.
+START_TO_FIRE = 3
+#: From the end of a group's fires to ``consumed``, and to words released (one register more) as the program reader sees
+#: them (its register ``full``).
+FIRE_TO_CONSUMED = 0
+FIRE_TO_POP = 2
+
+# Depthwise unit (hw/depthwise_jobs.py, depthwise_addresses.py, depthwise_memory.py).
+
+#: From a position of expanded pixels, and from a count of loaded words, to the first tap: a register, then the job is taken.
+EXPANDED_TO_TAP = 2
+LOADED_TO_TAP = 2
+#: From project's consumed pixels to the first tap: ``allowed`` and ``room`` before that.
+CONSUMED_TO_TAP = 3
+#: From the end of a segment's taps to ``freed``: addresses' latency and the register.
+TAP_TO_FREED = 4
+#: From the end of a slice's taps to the program reader's next word: addresses, the register behind them, the count, ``full``.
+TAP_TO_POP = 6
+#: The same for constants, which are read when the sums are there.
+TAP_TO_POP_CONSTANTS = 16
+
+# Memories and writeback (hw/activation_memory.py, engine.py, line_buffer.py, writeback.py).
+
+#: From a word that activation memory takes to the position that counts it: ``marks``, then the engine's register.
+WRITE_TO_POSITION = 2
+#: From a word at the line writer to ``expanded``.
+WORD_TO_EXPANDED = 2
+#: From a result word at the writeback to its way out without a residual: two queues; the sum's bypass comes on top.
+WRITEBACK_QUEUES = 4
+#: With a residual the shortcut's word must come: request, memory, queue.
+WRITEBACK_SHORTCUT = 2
+
+# Control (hw/control.py).
+
+#: From the last unit's being done to ``block``: the quiet time.
+QUIET_TO_BLOCK = 6
+#: From the descriptor's last word to ``start``, and from the program reader through the queue to the control.
+DESCRIPTOR_TO_START = 1
+DESCRIPTOR_QUEUE = 2
+
+# Program (hw/program.py).
+
+#: From the pop of a memory word's last part to ``loaded``: the chain of slices and 3, and the counter.
+LOADED_REGISTERS = 4
+
+# External memory (hw/dma.py, sdram.py).
+
+#: Words of a burst and of a client's FIFO: the defaults of MemoryReader and MemoryWriter.
+BURST = 128
+FIFO_WORDS = 512
+#: From the start pulse, from a taken request, and from a burst's room in the FIFO to the next request on offer.
+START_TO_REQUEST = 3
+REQUEST_TO_REQUEST = 3
+ROOM_TO_REQUEST = 3
+#: From a request that the arbiter takes to the decision for its first READ on an idle controller with the row open: the
+#: arbiter's register, the splitter, the row machine's three cycles, the column machine.
+REQUEST_TO_READ = 6
+#: From the READ's decision (beside the CAS latency) to the word at the client's ``o``: command and data register of the
+#: controller, arbiter, FIFO.
+READ_TO_WORD = 5
+#: Bursts between arbiter and pins: running, prepared, in the splitter, in the arbiter's register.
+BURSTS_IN_FLIGHT = 4
+#: Refreshes made at once (the controller's default), and cycles around them in which no word is moved beside tRP + tRFC:
+#: draining, the row opened again for the running segment, states in between. Counted on full streams.
+REFRESH_BATCH = 4
+REFRESH_STATES = 21
+
+# Stem (hw/stem.py, picture.py).
+
+#: From the last 16-bit word of a row's lines to the first step of its patches: packer, ring, two comparisons.
+WORD_TO_STEP = 4
+#: From a step to the word at activation memory: the step's register, the ring's way, gathering, queue.
+STEP_TO_WRITE = 11
+#: From the last step of a row to the first of the next: settling, waiting.
+ROW_GAP = 9
+#: From the last step of a row to the pop of picture words in the place of lines it needed.
+ROW_TO_POP = 7
+#: From consumed pixels to the step of a patch in their place, or to the pop of a loaded word: PositionGate.
+CONSUMED_TO_STEP = 2
+#: From a popped word of a loaded tensor to activation memory (hw/activation_stream.py).
+LOAD_TO_WRITE = 2
+
+# Store (hw/activation_stream.py, dma.py).
+
+#: From a position of the output to its first 16-bit word in the writer's FIFO: gate, request, answer, unpacker.
+POSITION_TO_STORE = 9
+#: From a burst's last word in the FIFO to its request on offer.
+WORDS_TO_REQUEST = 3
+
+
+@dataclass(frozen=True)
+class Latencies:
+    """Latencies that depend on the configuration, and those of the SDRAM, in cycles."""
+
+    #: From a fire to the position of expanded pixels: the op's register, the array, the line writer.
+    fire_to_expanded: int
+    #: From a fire of project to its word's way out of the writeback, without and with a residual.
+    fire_to_written: int
+    fire_to_summed: int
+    #: From a tap to its result at activation memory.
+    tap_to_write: int
+    #: From the pop of a memory word's last part to its count.
+    pop_to_loaded: int
+    #: From a READ's decision to the word at the client.
+    read_to_word: int
+    #: From one batch of refreshes to the next, and what it costs.
+    refresh_interval: int
+    refresh_cycles: int
+    #: Opening a closed row.
+    row_open: int
+
+    @classmethod
+    def of(cls, config: EngineConfig, timing: SdramTiming) -> Latencies:
+        """Those of an engine and its memory."""
+        array = SUM_DELAY + Slice.LATENCY + config.outputs
+        residual = config.group // config.residual_lanes + ResidualLane.LATENCY + ResidualAdd.BYPASS_LATENCY
+        word = 1 + array
+        return cls(
+            fire_to_expanded=word + WORD_TO_EXPANDED,
+            fire_to_written=word + WRITEBACK_QUEUES + ResidualAdd.BYPASS_LATENCY,
+            fire_to_summed=word + WRITEBACK_QUEUES + WRITEBACK_SHORTCUT + residual,
+            tap_to_write=DepthwiseUnit.latency(config),
+            pop_to_loaded=config.outputs + LOADED_REGISTERS,
+            read_to_word=READ_TO_WORD + timing.cas_latency,
+            refresh_interval=REFRESH_BATCH * timing.t_refi,
+            refresh_cycles=timing.t_rp + REFRESH_BATCH * timing.t_rfc + REFRESH_STATES,
+            row_open=timing.t_rcd,
+        )

@@ -1,0 +1,264 @@
+"""External memory in the cycle model: bursts of clients by precedence, and the program that runs ahead of the engine.
+
+Everything is worked out when it is asked for: a time that depends on something the engine has not done yet is ``None``.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Sequence
+
+from narrows.cycles_latency import (
+    BURST,
+    BURSTS_IN_FLIGHT,
+    FIFO_WORDS,
+    REQUEST_TO_READ,
+    REQUEST_TO_REQUEST,
+    ROOM_TO_REQUEST,
+    START_TO_REQUEST,
+    Latencies,
+)
+
+#: Bursts of a client under way before the first has left its FIFO.
+_AHEAD = FIFO_WORDS // BURST
+
+
+class Reader:
+    """A linear region read in bursts ahead of need; subclasses take its words.
+
+    ``arrivals``: cycle of every burst's first word at the FIFO's end; ``pops``: the cycle after its last word was taken.
+    """
+
+    def __init__(self, start: int, words: int):
+        self.words = words
+        self.bursts = -(-words // BURST)
+        self.arrivals: list[int] = []
+        self.pops: list[int] = []
+        self._offered = start + START_TO_REQUEST
+
+    def request(self) -> int | None:
+        """When the next burst is on offer; ``None``: not before words are taken that nobody has taken yet."""
+        index = len(self.arrivals)
+        if index == self.bursts:
+            return None
+        if index < _AHEAD:
+            return self._offered
+        if index - _AHEAD >= len(self.pops):
+            self.take()
+            if index - _AHEAD >= len(self.pops):
+                return None
+        return max(self._offered, self.pops[index - _AHEAD] + ROOM_TO_REQUEST - 1)
+
+    def length(self) -> int:
+        """Words of the next burst."""
+        return min(BURST, self.words - BURST * len(self.arrivals))
+
+    def taken(self, cycle: int, arrival: int) -> None:
+        """The request was taken; its first word will be at ``o`` in cycle ``arrival``."""
+        self._offered = cycle + REQUEST_TO_REQUEST
+        self.arrivals.append(arrival)
+
+    def take(self) -> bool:
+        """Take words that have arrived; whether any were."""
+        raise NotImplementedError
+
+
+class Writer:
+    """A linear region written in bursts; ``ready``: the cycle each next burst's words are all in the FIFO."""
+
+    def __init__(self) -> None:
+        self.ready: list[tuple[int, int]] = []
+        self.done: list[int] = []
+
+    def request(self) -> int | None:
+        """As of :class:`Reader`."""
+        return self.ready[len(self.done)][0] if len(self.done) < len(self.ready) else None
+
+    def length(self) -> int:
+        """Words of the next burst."""
+        return self.ready[len(self.done)][1]
+
+    def taken(self, _cycle: int, end: int) -> None:
+        """The burst's last word leaves in the cycle before ``end``."""
+        self.done.append(end)
+
+
+class Bus:
+    """The memory controller and its arbiter: bursts one after the other, refreshes between them."""
+
+    def __init__(self, latencies: Latencies):
+        self._latencies = latencies
+        self.source: Reader | None = None
+        self.program: Reader | None = None
+        self.sink: Writer | None = None
+        self._ends = [0] * BURSTS_IN_FLIGHT  # of the latest bursts' READs
+        self._last_take = 0
+        self._refresh = latencies.refresh_interval
+        self._first = True
+        #: (cycle, words) of every burst, by direction.
+        self.reads: list[tuple[int, int]] = []
+        self.writes: list[tuple[int, int]] = []
+
+    def _next(self) -> tuple[int, Reader | Writer] | None:
+        """The next request to be taken, and when."""
+        free = max(self._ends[0], self._last_take + 2)
+        best: tuple[int, Reader | Writer] | None = None
+        for client in (self.source, self.program, self.sink):
+            if client is None:
+                continue
+            offered = client.request()
+            if offered is None:
+                continue
+            if offered <= free:
+                return free, client
+            if best is None or offered < best[0]:
+                best = offered, client
+        return best
+
+    def step(self) -> bool:
+        """Serve one burst; whether there was one."""
+        chosen = self._next()
+        if chosen is None:
+            return False
+        self._serve(*chosen)
+        return True
+
+    def run(self, until: int) -> None:
+        """Serve what is taken before cycle ``until``."""
+        while (chosen := self._next()) is not None and chosen[0] < until:
+            self._serve(*chosen)
+
+    def _serve(self, take: int, client: Reader | Writer) -> None:
+        latencies, length = self._latencies, client.length()
+        before = self._ends[-1]
+        start = max(before, take + REQUEST_TO_READ + (latencies.row_open if self._first else 0))
+        self._first = False
+        if start >= self._refresh:
+            # An idle memory has been refreshed in passing.
+            if start - before < latencies.refresh_cycles:
+                start = before + latencies.refresh_cycles
+            while self._refresh <= start:
+                self._refresh += latencies.refresh_interval
+        self._ends = [*self._ends[1:], start + length]
+        self._last_take = take
+        if isinstance(client, Writer):
+            self.writes.append((start, length))
+            client.taken(take, start + length)
+        else:
+            self.reads.append((start + latencies.read_to_word - 2, length))
+            client.taken(take, start + latencies.read_to_word)
+
+
+class Ring:
+    """A ring memory that the program fills: ``size`` bus words for each of its words.
+
+    ``written`` words have come; ``free(count, cycle)``: from ``cycle`` on the first ``count`` words may be overwritten.
+    """
+
+    def __init__(self, depth: int, size: int):
+        self.depth, self.size = depth, size
+        self.written = 0
+        self._starts: list[int] = [0]
+        self._times: list[int] = [0]
+        self.freed = 0
+        self._frees: list[tuple[int, int]] = []
+        self._seen = 0
+
+    def free(self, count: int, cycle: int) -> None:
+        """Words before ``count`` are not needed from ``cycle`` (of a pop) on."""
+        self._frees.append((count, cycle))
+
+    def load(self, words: int, first: int) -> None:
+        """``words`` more have come, the first counts from cycle ``first`` on, the others follow ``size`` cycles apart."""
+        self._starts.append(self.written + 1)
+        self._times.append(first)
+        self.written += words
+
+    def room(self) -> tuple[int, int] | None:
+        """(words that may begin, cycle from which) for one word at least, or ``None`` if nothing known frees one."""
+        # The reader's register `full` does not know the word before: the last place is never used.
+        count, cycle = self.freed + self.depth - 1 - self.written, 0
+        while count <= 0:
+            if self._seen == len(self._frees):
+                return None
+            self.freed, cycle = self._frees[self._seen]
+            self._seen += 1
+            count = self.freed + self.depth - 1 - self.written
+        return count, cycle
+
+    def time(self, count: int) -> int:
+        """The cycle from which ``count`` (up to ``written``) words count."""
+        at = bisect_right(self._starts, count) - 1
+        return self._times[at] + (count - self._starts[at]) * self.size if at else 0
+
+
+class ProgramStream(Reader):
+    """The program reader: packets in order into rings, each as far as it has room.
+
+    ``packets``: (ring, words of it), each behind a header of ``header`` bus words.
+    """
+
+    def __init__(self, start: int, packets: Sequence[tuple[int, int]], rings: Sequence[Ring], *, header: int, latencies: Latencies):
+        self.rings = rings
+        self._pieces: list[tuple[int, int]] = []
+        for ring, count in packets:
+            self._pieces += [(-1, header), (ring, count * rings[ring].size)]
+        super().__init__(start, sum(words for _, words in self._pieces))
+        self._latency = latencies.pop_to_loaded
+        self._piece, self._left = 0, self._pieces[0][1]
+        self._part = 0  # bus words of the ring word in progress
+        self._cycle = 0  # of the next pop
+        self._burst_left = 0
+        #: The ring that stopped the program when it last stopped.
+        self.blocked = -1
+
+    def take(self) -> bool:
+        """Take one burst, or what is left of it, as far as room is known."""
+        if len(self.pops) == len(self.arrivals):
+            return False
+        index = len(self.pops)
+        if not self._burst_left:
+            self._burst_left = min(BURST, self.words - BURST * index)
+        cycle = max(self._cycle, self.arrivals[index])
+        left = before = self._burst_left
+        while left:
+            if not self._left:
+                self._piece += 1
+                self._left = self._pieces[self._piece][1]
+            number = self._pieces[self._piece][0]
+            step = min(left, self._left)
+            if number >= 0:
+                ring = self.rings[number]
+                size, part = ring.size, self._part
+                room = ring.room() if not part else (1, 0)
+                if room is None:
+                    self.blocked = number
+                    break
+                cycle = max(cycle, room[1])
+                step = min(step, room[0] * size - part)
+                whole, self._part = divmod(part + step, size)
+                if whole:
+                    ring.load(whole, cycle + size - part - 1 + self._latency)
+            cycle += step
+            left -= step
+            self._left -= step
+        self._cycle, self._burst_left = cycle, left
+        if not left:
+            self.pops.append(cycle)
+        return left != before
+
+
+class Program:
+    """The program and the bus it comes over: when words of the rings are there."""
+
+    def __init__(self, bus: Bus, stream: ProgramStream):
+        self.bus, self.stream = bus, stream
+        bus.program = stream
+
+    def loaded(self, ring: int, count: int) -> int | None:
+        """The cycle in which ``count`` words of a ring have been loaded since the start of the program."""
+        memory = self.stream.rings[ring]
+        while memory.written < count:
+            if not self.stream.take() and not self.bus.step():
+                return None
+        return memory.time(count)
