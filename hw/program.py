@@ -130,16 +130,18 @@ class ProgramReader(wiring.Component):
         gathered = Signal.like(buffer)
         m.d.comb += gathered.eq(Cat(buffer, self.i.payload)[16:])
 
-        # A word may begin in the cycle after the last one ended, when `full` does not know of that one yet: it is one early.
+        # A word may begin in the cycle after the last one ended, when `full` does not know of that one yet.
         written = [Signal(COUNT_BITS, name=f"written{n}") for n in range(len(RINGS))]
-        full = Signal(len(RINGS))
+        full, almost_full = Signal(len(RINGS)), Signal(len(RINGS))
         for n, depth in enumerate(depths):
-            m.d.sync += full[n].eq((written[n] - self.freed[n])[:COUNT_BITS] >= depth - 1)
-        blocked = Signal()
-        m.d.comb += blocked.eq((full >> ring)[0] & (part == 0) & (lane == 0))
-
+            held = Signal(COUNT_BITS, name=f"held{n}")
+            m.d.comb += held.eq(written[n] - self.freed[n])
+            m.d.sync += [full[n].eq(held >= depth), almost_full[n].eq(held >= depth - 1)]
         take, done_lane, done_word = Signal(), Signal(), Signal()
+        blocked, ended = Signal(), Signal()
+        m.d.sync += ended.eq(take & done_word)
         m.d.comb += [
+            blocked.eq((Mux(ended, almost_full, full) >> ring)[0] & (part == 0) & (lane == 0)),
             take.eq(self.i.valid & self.i.ready),
             done_lane.eq(part == parts),
             done_word.eq(done_lane & (lane == last_lane)),
@@ -153,6 +155,7 @@ class ProgramReader(wiring.Component):
                         Cat(kind, signed_bytes).eq(self.i.payload), zero_point.eq(self.i.payload[7:]),
                         part.eq(0), lane.eq(0),
                     ]
+                    m.next = "COUNT"
                     with m.Switch(self.i.payload[:3]):
                         for n, value in enumerate(RINGS):
                             with m.Case(value):
@@ -164,12 +167,14 @@ class ProgramReader(wiring.Component):
                             pass
                         with m.Default():
                             m.d.sync += self.bad.eq(1)
-                    m.next = "COUNT"
+                            m.next = "KIND"
             with m.State("COUNT"):
                 m.d.comb += self.i.ready.eq(1)
                 with m.If(take):
                     m.d.sync += count.eq(self.i.payload)
-                    with m.If(kind == Kind.DESCRIPTOR):
+                    with m.If(self.i.payload == 0):
+                        m.next = "KIND"
+                    with m.Elif(kind == Kind.DESCRIPTOR):
                         m.next = "DESCRIPTOR"
                     with m.Else():
                         m.next = "WORDS"
