@@ -24,9 +24,8 @@ __all__ = ["BlockCycles", "Deadlock", "predict"]
 #: Weight words whose slices share packets in plane mode; the compiler's ``_CHUNK_WORDS``.
 CHUNK_WORDS = 64
 
-#: Words of the engine's queue of descriptors (hw/engine.py), and those that a full one seems to have more to the
-#: rings' rule of leaving one place free: its output register, and the place.
-QUEUE_WORDS = 512 + 2
+#: Words of the engine's queue of descriptors (hw/engine.py).
+QUEUE_WORDS = 512
 
 #: From the host's start command to the program reader's start: the engine's reset, a register.
 _COMMAND_TO_START = 2
@@ -88,7 +87,7 @@ def predict(plan: Plan) -> list[BlockCycles]:
     order = [(kinds.index(kind), count) for block in of_blocks for kind, count in block if count]
     bus = Bus(latencies)
     stream = ProgramStream(
-        _COMMAND_TO_START, order, _rings(config), header=len(header(Kind.WEIGHTS, 0)) // 2, latencies=latencies
+        _COMMAND_TO_START, plan.program_address, order, _rings(config), header=len(header(Kind.WEIGHTS, 0)) // 2, latencies=latencies
     )
     program = Program(bus, stream)
     descriptors, words = kinds.index(Kind.DESCRIPTOR), descriptor_words(config)
@@ -100,7 +99,8 @@ def predict(plan: Plan) -> list[BlockCycles]:
             raise Deadlock(f"The descriptor of block {block.block.name!r} never comes: the program waits for room in ring memory {stream.blocked}.")
         came = loaded - latencies.pop_to_loaded + DESCRIPTOR_QUEUE
         start = max(came, end + words) + DESCRIPTOR_TO_START
-        stream.rings[descriptors].free(words * (index + 1), start)
+        # Its words leave the queue one by one as others may come.
+        stream.rings[descriptors].free(words * (index + 1), start - words)
         run = BlockRun(block, config, program, latencies, counts, start)
         begin, end = end, run.run()
         bus.run(end)

@@ -58,7 +58,7 @@ class BlockRun:
         self._source_consumed = Positions()
         self._store = None
         if plan.store is not None:
-            self._store = Store(config, self._bus, groups=plan.output.groups, pixels=plan.pixels("output"))
+            self._store = Store(config, self._bus, address=plan.store.address, groups=plan.output.groups, pixels=plan.pixels("output"))
             self._bus.sink = self._store.writer
         self._feed = self._source()
         self._expanded = Expanded(config, latencies)
@@ -74,12 +74,14 @@ class BlockRun:
             first = block.expand or block.project
             assert first is not None
             feed = Stem(
-                config, self._bus, self._source_consumed, start=self._start, ring=ring, shape=block.input.shape,
-                kernel=first.kernel, stride=first.stride, top=first.pad[0], output=first.output.shape[:2],
+                config, self._bus, self._source_consumed, start=self._start, address=plan.picture.address, ring=ring,
+                shape=block.input.shape, kernel=first.kernel, stride=first.stride, top=first.pad[0], output=first.output.shape[:2],
             )  # fmt: skip
         elif plan.load is not None:
             groups, pixels = plan.source.groups, plan.pixels("input")
-            feed = Load(config, self._bus, self._source_consumed, start=self._start, ring=ring, groups=groups, pixels=pixels)
+            feed = Load(
+                config, self._bus, self._source_consumed, start=self._start, address=plan.load.address, ring=ring, groups=groups, pixels=pixels
+            )
         self._bus.source = feed.reader if feed is not None else None
         return feed
 
@@ -135,8 +137,9 @@ class BlockRun:
     def _projected_until(self, pixels: int, end: int) -> None:
         """The output's first ``pixels`` were projected before cycle ``end``."""
         residual = self._plan.block.shortcut is not None
-        self._written = end - 1 + (self._latencies.fire_to_summed if residual else self._latencies.fire_to_written)
-        self._written += self._config.pixels - 1
+        latencies = self._latencies
+        self._written = end - 1 + (latencies.fire_to_summed if residual else latencies.fire_to_written)
+        self._written += (self._config.pixels - 1) * (latencies.sum_cycles if residual else 1)
         if self.project is not None and self.project.ends_pixels:
             cycle = self._written + WRITE_TO_POSITION
             self._output.add(pixels, cycle)

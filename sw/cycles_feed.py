@@ -48,8 +48,8 @@ class Positions:
 class SourceReader(Reader):
     """The words of a picture or tensor. ``limit()``: (words that may be taken, the cycle from which), the latest known."""
 
-    def __init__(self, start: int, words: int, limit: Callable[[int], tuple[int, int] | None]):
-        super().__init__(start, words)
+    def __init__(self, start: int, address: int, words: int, limit: Callable[[int], tuple[int, int] | None]):
+        super().__init__(start, address, words)
         self._limit = limit
         self._allowed, self._taken, self._cycle = 0, 0, 0
         self._runs: list[int] = []  # the first word of every run of words taken without a pause
@@ -91,7 +91,7 @@ class Stem:
     """Patches of a picture of ``shape``, pixel by pixel into a ring of ``ring`` patches."""
 
     def __init__(
-        self, config: EngineConfig, bus: Bus, consumed: Positions, *, start: int, ring: int, shape: tuple[int, ...],
+        self, config: EngineConfig, bus: Bus, consumed: Positions, *, start: int, address: int, ring: int, shape: tuple[int, ...],
         kernel: tuple[int, int], stride: tuple[int, int], top: int, output: tuple[int, int],
     ):  # fmt: skip
         height, width, channels = shape
@@ -101,7 +101,7 @@ class Stem:
         self._rows, self._columns = output
         self._pixel = stem_pixel_cycles(kernel=kernel, channels=channels, group=config.group)
         self._group = config.group
-        self.reader = SourceReader(start, -(-self._total // 2), self._limit)
+        self.reader = SourceReader(start, address, -(-self._total // 2), self._limit)
         self.positions = Positions()
         self._cycle = start  # of the next patch, if its row's lines and room are there
         self._ends: list[int] = []  # of the rows, and of steps
@@ -158,10 +158,12 @@ class Stem:
 class Load:
     """A tensor of ``pixels`` of ``groups`` words into a ring of ``ring`` pixels."""
 
-    def __init__(self, config: EngineConfig, bus: Bus, consumed: Positions, *, start: int, ring: int, groups: int, pixels: int):
+    def __init__(
+        self, config: EngineConfig, bus: Bus, consumed: Positions, *, start: int, address: int, ring: int, groups: int, pixels: int,
+    ):  # fmt: skip
         self._bus, self._consumed, self._ring, self._pixels = bus, consumed, ring, pixels
         self._words = groups * config.group // 2
-        self.reader = SourceReader(start, pixels * self._words, self._limit)
+        self.reader = SourceReader(start, address, pixels * self._words, self._limit)
 
     def _limit(self, word: int) -> tuple[int, int] | None:
         pixel = word // self._words
@@ -186,9 +188,9 @@ class Load:
 class Store:
     """A tensor of ``pixels`` of ``groups`` words on its way to external memory; ``stored``: pixels that were fetched."""
 
-    def __init__(self, config: EngineConfig, bus: Bus, *, groups: int, pixels: int):
+    def __init__(self, config: EngineConfig, bus: Bus, *, address: int, groups: int, pixels: int):
         self._bus, self._words, self._total = bus, groups * config.group // 2, pixels * groups * config.group // 2
-        self.writer = Writer()
+        self.writer = Writer(address)
         self.stored = Positions()
         self._pixels, self._word, self._cycle = 0, 0, 0
 

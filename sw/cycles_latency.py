@@ -12,6 +12,7 @@ from narrows.hw.array import SUM_DELAY, Slice
 from narrows.hw.config import EngineConfig
 from narrows.hw.depthwise import DepthwiseUnit
 from narrows.hw.residual import ResidualAdd, ResidualLane
+from narrows.hw.sdram_rows import IDLE_CYCLES
 from narrows.hw.sdram_timing import SdramTiming
 
 # Passes and sequencer (hw/passes.py).
@@ -117,32 +118,47 @@ class Latencies:
     #: From a fire of project to its word's way out of the writeback, without and with a residual.
     fire_to_written: int
     fire_to_summed: int
+    #: From one pixel's residual sum to the next.
+    sum_cycles: int
     #: From a tap to its result at activation memory.
     tap_to_write: int
     #: From the pop of a memory word's last part to its count.
     pop_to_loaded: int
     #: From a READ's decision to the word at the client.
     read_to_word: int
-    #: From one batch of refreshes to the next, and what it costs.
+    #: From one refresh to the next; a refresh; what a batch of them costs beside; a pause that is long enough for them.
     refresh_interval: int
+    refresh: int
     refresh_cycles: int
-    #: Opening a closed row.
+    idle_refresh: int
+    #: Opening a closed row, and cycles between bursts in different rows of one bank.
     row_open: int
+    row_miss: int
+    #: The place of bank and row in a word's address.
+    column_bits: int
+    bank_bits: int
 
     @classmethod
     def of(cls, config: EngineConfig, timing: SdramTiming) -> Latencies:
         """Those of an engine and its memory."""
         array = SUM_DELAY + Slice.LATENCY + config.outputs
-        residual = config.group // config.residual_lanes + ResidualLane.LATENCY + ResidualAdd.BYPASS_LATENCY
+        sum_cycles = config.group // config.residual_lanes
+        residual = sum_cycles + ResidualLane.LATENCY + ResidualAdd.BYPASS_LATENCY
         word = 1 + array
         return cls(
             fire_to_expanded=word + WORD_TO_EXPANDED,
             fire_to_written=word + WRITEBACK_QUEUES + ResidualAdd.BYPASS_LATENCY,
             fire_to_summed=word + WRITEBACK_QUEUES + WRITEBACK_SHORTCUT + residual,
+            sum_cycles=sum_cycles,
             tap_to_write=DepthwiseUnit.latency(config),
             pop_to_loaded=config.outputs + LOADED_REGISTERS,
             read_to_word=READ_TO_WORD + timing.cas_latency,
-            refresh_interval=REFRESH_BATCH * timing.t_refi,
-            refresh_cycles=timing.t_rp + REFRESH_BATCH * timing.t_rfc + REFRESH_STATES,
+            refresh_interval=timing.t_refi,
+            refresh=timing.t_rfc,
+            refresh_cycles=timing.t_rp + REFRESH_STATES,
+            idle_refresh=IDLE_CYCLES + timing.t_rp + timing.t_rfc,
             row_open=timing.t_rcd,
+            row_miss=timing.t_rp + timing.t_rcd + 1,
+            column_bits=timing.part.column_bits,
+            bank_bits=timing.part.bank_bits,
         )

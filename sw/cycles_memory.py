@@ -12,6 +12,7 @@ from narrows.cycles_latency import (
     BURST,
     BURSTS_IN_FLIGHT,
     FIFO_WORDS,
+    REFRESH_BATCH,
     REQUEST_TO_READ,
     REQUEST_TO_REQUEST,
     ROOM_TO_REQUEST,
@@ -24,12 +25,13 @@ _AHEAD = FIFO_WORDS // BURST
 
 
 class Reader:
-    """A linear region read in bursts ahead of need; subclasses take its words.
+    """A linear region (from byte ``address`` on) read in bursts ahead of need; subclasses take its words.
 
     ``arrivals``: cycle of every burst's first word at the FIFO's end; ``pops``: the cycle after its last word was taken.
     """
 
-    def __init__(self, start: int, words: int):
+    def __init__(self, start: int, address: int, words: int):
+        self._first = address // 2
         self.words = words
         self.bursts = -(-words // BURST)
         self.arrivals: list[int] = []
@@ -49,6 +51,10 @@ class Reader:
                 return None
         return max(self._offered, self.pops[index - _AHEAD] + ROOM_TO_REQUEST - 1)
 
+    def address(self) -> int:
+        """Word address of the next burst."""
+        return self._first + BURST * len(self.arrivals)
+
     def length(self) -> int:
         """Words of the next burst."""
         return min(BURST, self.words - BURST * len(self.arrivals))
@@ -64,15 +70,20 @@ class Reader:
 
 
 class Writer:
-    """A linear region written in bursts; ``ready``: the cycle each next burst's words are all in the FIFO."""
+    """A linear region written in bursts; ``ready``: the cycle each next burst's words are all in the FIFO, and how many."""
 
-    def __init__(self) -> None:
+    def __init__(self, address: int) -> None:
+        self._first = address // 2
         self.ready: list[tuple[int, int]] = []
         self.done: list[int] = []
 
     def request(self) -> int | None:
         """As of :class:`Reader`."""
         return self.ready[len(self.done)][0] if len(self.done) < len(self.ready) else None
+
+    def address(self) -> int:
+        """Word address of the next burst."""
+        return self._first + BURST * len(self.done)
 
     def length(self) -> int:
         """Words of the next burst."""
@@ -93,8 +104,9 @@ class Bus:
         self.sink: Writer | None = None
         self._ends = [0] * BURSTS_IN_FLIGHT  # of the latest bursts' READs
         self._last_take = 0
-        self._refresh = latencies.refresh_interval
-        self._first = True
+        self._ticks = 0  # refreshes that were made, of one every so many cycles
+        self._rows: dict[int, int] = {}  # the open row of each bank
+        self._bank = -1  # of the latest burst
         #: (cycle, words) of every burst, by direction.
         self.reads: list[tuple[int, int]] = []
         self.writes: list[tuple[int, int]] = []
@@ -131,14 +143,22 @@ class Bus:
     def _serve(self, take: int, client: Reader | Writer) -> None:
         latencies, length = self._latencies, client.length()
         before = self._ends[-1]
-        start = max(before, take + REQUEST_TO_READ + (latencies.row_open if self._first else 0))
-        self._first = False
-        if start >= self._refresh:
-            # An idle memory has been refreshed in passing.
-            if start - before < latencies.refresh_cycles:
-                start = before + latencies.refresh_cycles
-            while self._refresh <= start:
-                self._refresh += latencies.refresh_interval
+        start = max(before, take + REQUEST_TO_READ)
+        due = start // latencies.refresh_interval - self._ticks
+        if due and start - before >= latencies.idle_refresh:
+            self._ticks += due  # made in passing, while nothing was asked for
+            self._rows.clear()
+        elif due >= REFRESH_BATCH:
+            self._ticks += due
+            self._rows.clear()
+            start = max(start, before + latencies.refresh_cycles + due * latencies.refresh)
+        # A row of another bank is opened while the burst before runs; in the same bank only after it.
+        row, bank = divmod(client.address() >> latencies.column_bits, 1 << latencies.bank_bits)
+        if self._rows.get(bank) != row:
+            ready = before + latencies.row_miss if bank == self._bank and bank in self._rows else take + REQUEST_TO_READ + latencies.row_open
+            start = max(start, ready)
+            self._rows[bank] = row
+        self._bank = bank
         self._ends = [*self._ends[1:], start + length]
         self._last_take = take
         if isinstance(client, Writer):
@@ -161,6 +181,7 @@ class Ring:
         self._starts: list[int] = [0]
         self._times: list[int] = [0]
         self.freed = 0
+        self.tail = -1  # the cycle after the last word's last pop
         self._frees: list[tuple[int, int]] = []
         self._seen = 0
 
@@ -174,10 +195,15 @@ class Ring:
         self._times.append(first)
         self.written += words
 
-    def room(self) -> tuple[int, int] | None:
-        """(words that may begin, cycle from which) for one word at least, or ``None`` if nothing known frees one."""
-        # The reader's register `full` does not know the word before: the last place is never used.
-        count, cycle = self.freed + self.depth - 1 - self.written, 0
+    def room(self, cycle: int) -> tuple[int, int] | None:
+        """(words that may begin, cycle from which) for one word at least, or ``None`` if nothing known frees one.
+
+        ``cycle``: the earliest it could begin in. The reader's register ``full`` allows for a word it does not know of yet, so
+        a ring's last place is used only by a word that follows its predecessor without a pause.
+        """
+        count = self.freed + self.depth - 1 - self.written
+        if not count and cycle == self.tail:
+            return 1, cycle
         while count <= 0:
             if self._seen == len(self._frees):
                 return None
@@ -198,12 +224,12 @@ class ProgramStream(Reader):
     ``packets``: (ring, words of it), each behind a header of ``header`` bus words.
     """
 
-    def __init__(self, start: int, packets: Sequence[tuple[int, int]], rings: Sequence[Ring], *, header: int, latencies: Latencies):
+    def __init__(self, start: int, address: int, packets: Sequence[tuple[int, int]], rings: Sequence[Ring], *, header: int, latencies: Latencies):
         self.rings = rings
         self._pieces: list[tuple[int, int]] = []
         for ring, count in packets:
             self._pieces += [(-1, header), (ring, count * rings[ring].size)]
-        super().__init__(start, sum(words for _, words in self._pieces))
+        super().__init__(start, address, sum(words for _, words in self._pieces))
         self._latency = latencies.pop_to_loaded
         self._piece, self._left = 0, self._pieces[0][1]
         self._part = 0  # bus words of the ring word in progress
@@ -230,7 +256,7 @@ class ProgramStream(Reader):
             if number >= 0:
                 ring = self.rings[number]
                 size, part = ring.size, self._part
-                room = ring.room() if not part else (1, 0)
+                room = ring.room(cycle) if not part else (1, 0)
                 if room is None:
                     self.blocked = number
                     break
@@ -239,6 +265,7 @@ class ProgramStream(Reader):
                 whole, self._part = divmod(part + step, size)
                 if whole:
                     ring.load(whole, cycle + size - part - 1 + self._latency)
+                    ring.tail = cycle + step - self._part
             cycle += step
             left -= step
             self._left -= step
