@@ -10,16 +10,13 @@ import numpy as np
 
 from narrows.compiler import Program
 from narrows.hw.counters import NAMES, WORDS
-from narrows.hw.top import Register, Status, Top, memory_timing
+from narrows.hw.top import Register, Status
 from narrows.network import NarrowsError, Network
 from narrows.plan import BlockPlan, Transfer
-from narrows.sim.simulator import Simulator
+from narrows.sim.simulator import board
 
 #: What hears of progress: a line of words and the fraction done, 0 to 1.
 Progress = Callable[[str, float], None]
-
-#: Power-up wait of the simulated memory in microseconds: a real one's 200 are simulated in vain.
-STARTUP_US = 1.0
 
 #: A program that takes this many times its predicted cycles, and some more, has hung.
 _PATIENCE, _GRACE = 4, 1_000_000
@@ -45,10 +42,7 @@ class SimulatedDevice:
         """Compiles the simulator unless it is cached. ``waveform``: a .vcd file for the cycles ``window``."""
         self._program = program
         config = program.plan.config
-        self._simulator = Simulator(
-            Top(config=config, startup_us=STARTUP_US), timing=memory_timing(config), startup_us=STARTUP_US,
-            trace=waveform, window=window, progress=progress,
-        )
+        self._simulator = board(config, trace=waveform, window=window, progress=progress)
         if program.address + len(program.image) > self._simulator.memory_size:
             raise NarrowsError(
                 f"The program and its tensors take {program.address + len(program.image)} bytes of external memory, "

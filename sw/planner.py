@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from narrows.blocks import Block, form_blocks
 from narrows.constants import groups_of, tensor_words
@@ -13,7 +14,7 @@ from narrows.hw.stem_fields import stem_layout
 from narrows.network import NarrowsError, Network, Pool, Tensor
 from narrows.plan import BlockPlan, Plan, Region, Transfer
 
-#: Share of the weight memory a block may keep to itself: the rest prefetches for the next block.
+#: Share of the weight memory a block may keep to itself: the rest prefetches for the next block. All of it if nothing else fits.
 RESIDENT_SHARE = 0.6
 
 #: Pictures and results in external memory lie on multiples of this many bytes.
@@ -119,9 +120,10 @@ class Planner:
         self._next_address += _aligned(size)
         return region
 
-    def _tensor_bytes(self, tensor: Tensor) -> int:
-        height, width, channels = tensor.shape
-        return height * width * groups_of(channels, self._config) * self._config.group
+    def _tensor_bytes(self, tensor: Tensor, groups: int) -> int:
+        """Bytes of ``tensor`` in external memory, ``groups`` words to a pixel: those of a padded last slice included."""
+        height, width, _ = tensor.shape
+        return height * width * groups * self._config.group
 
     def _block(self, block: Block, *, last: bool) -> BlockPlan:
         """Tries the ways to run the block, best first, and keeps the first that fits."""
@@ -135,7 +137,7 @@ class Planner:
                     continue
                 store = plan.store
                 if store is None and (last or self._store_blocks):
-                    store = self._allocate(self._tensor_bytes(block.output))
+                    store = self._allocate(self._tensor_bytes(block.output, plan.output.groups))
                 self._where = store if spill else plan.output
                 return BlockPlan(**{**plan.__dict__, "store": store})
         raise DoesNotFit(
@@ -156,6 +158,8 @@ class Planner:
         else:
             counts = [min(self._slices, interior)]
         ways += [lambda spill, t=t: self._plane(block, spill, t) for t in counts]
+        if self._slices is None:
+            ways.append(lambda spill: self._rows(block, spill, share=1.0))
         return ways
 
     # The source of a block's first stage, and where its output may go.
@@ -195,16 +199,16 @@ class Planner:
             return 0, source, project_groups
         return source, groups_of(block.depthwise.output.shape[2], config), project_groups
 
-    def _rows(self, block: Block, spill: bool) -> BlockPlan:
-        """One slice, row by row: the weights of the whole block must stay on chip."""
+    def _rows(self, block: Block, spill: bool, share: float = RESIDENT_SHARE) -> BlockPlan:
+        """One slice, row by row: the weights of the whole block must stay on chip, in ``share`` of their memory."""
         config = self._config
         expand_depth, project_depth, project_groups = self._depths(block)
         assert block.depthwise is not None
         interior = groups_of(block.depthwise.output.shape[2], config)
         weights = interior * expand_depth + project_groups * project_depth
-        if weights > RESIDENT_SHARE * config.weight_words or interior + project_groups > config.constant_words:
+        if weights > share * config.weight_words or interior + project_groups > config.constant_words:
             raise ValueError(f"its {weights} words of weights can't stay on chip row by row.")
-        in_h, in_w, _ = block.depthwise.inputs[0].shape
+        in_w = block.depthwise.inputs[0].shape[1]
         out_h, out_w, out_channels = block.output.shape
         filtered_w = block.depthwise.output.shape[1]
         expand_segment = _even(config, max(8, -(-in_w // 4)))
@@ -277,7 +281,7 @@ class Planner:
     def _plane(self, block: Block, spill: bool, slices: int) -> BlockPlan:
         """Slice after slice over the whole plane; the filtered interior stays on chip until project has used it."""
         config = self._config
-        expand_depth, project_depth, project_groups = self._depths(block)
+        expand_depth, project_depth, _ = self._depths(block)
         assert block.depthwise is not None
         interior = groups_of(block.depthwise.output.shape[2], config)
         slice_groups = -(-interior // slices)
@@ -361,7 +365,9 @@ class Planner:
             filtered=None, output=output, expand_segment=0, depthwise_segment=0, project_segment=segment, spill=spill,
         )
 
-    def _finish(self, block: Block, *, spill: bool, slices: int, slice_groups: int, filtered: Region | None, output: Region, **rest) -> BlockPlan:
+    def _finish(
+        self, block: Block, *, spill: bool, slices: int, slice_groups: int, filtered: Region | None, output: Region, **rest: Any
+    ) -> BlockPlan:
         config = self._config
         source = rest["source"]
         expand_depth, _, project_groups = self._depths(block)
@@ -379,7 +385,7 @@ class Planner:
             filtered = output
         if block.shortcut is not None and source.groups != output.groups:
             raise ValueError(f"its shortcut has {source.groups} groups of channels and its output {output.groups}.")
-        store = self._allocate(self._tensor_bytes(block.output)) if spill else None
+        store = self._allocate(self._tensor_bytes(block.output, output.groups)) if spill else None
         return BlockPlan(
             block=block, images=1, slices=slices, slice_groups=slice_groups, filtered=filtered, output=output,
             expand_depth=expand_depth, project_depth=project_depth, project_groups=project_groups, room=room, store=store, **rest,
