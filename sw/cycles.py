@@ -96,7 +96,9 @@ def predict(plan: Plan) -> list[BlockCycles]:
     for index, block in enumerate(plan.blocks):
         loaded = program.loaded(descriptors, words * (index + 1))
         if loaded is None:
-            raise Deadlock(f"The descriptor of block {block.block.name!r} never comes: the program waits for room in ring memory {stream.blocked}.")
+            raise Deadlock(
+                f"The descriptor of block {block.block.name!r} never comes: the program waits for room in ring memory {stream.blocked}."
+            )
         came = loaded - latencies.pop_to_loaded + DESCRIPTOR_QUEUE
         start = max(came, end + words) + DESCRIPTOR_TO_START
         # Its words leave the queue one by one as others may come.

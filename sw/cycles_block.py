@@ -78,10 +78,10 @@ class BlockRun:
                 shape=block.input.shape, kernel=first.kernel, stride=first.stride, top=first.pad[0], output=first.output.shape[:2],
             )  # fmt: skip
         elif plan.load is not None:
-            groups, pixels = plan.source.groups, plan.pixels("input")
             feed = Load(
-                config, self._bus, self._source_consumed, start=self._start, address=plan.load.address, ring=ring, groups=groups, pixels=pixels
-            )
+                config, self._bus, self._source_consumed, start=self._start, address=plan.load.address, ring=ring,
+                groups=plan.source.groups, pixels=plan.pixels("input"),
+            )  # fmt: skip
         self._bus.source = feed.reader if feed is not None else None
         return feed
 
@@ -210,9 +210,7 @@ class BlockRun:
         dones: list[int | None] = [cycle, self._written + 1]
         if self._depthwise is not None:
             dones.append(self._depthwise.done())
-        for unit in (self._feed, self._store):
-            if unit is not None:
-                dones.append(unit.done())
+        dones += [unit.done() for unit in (self._feed, self._store) if unit is not None]
         known = [done for done in dones if done is not None]
         if len(known) < len(dones):
             raise Deadlock(self._explain())
@@ -246,7 +244,8 @@ def block_packets(plan: BlockPlan, config: EngineConfig, *, descriptor: int, con
         bounds = [*range(0, plan.slices, chunk), plan.slices]
         for first, end in pairwise(bounds):
             groups = (end - first) * plan.slice_groups
-            packets += [(Kind.CONSTANTS, groups), (Kind.WEIGHTS, groups * plan.expand_depth), (Kind.DEPTHWISE_CONSTANTS, groups * constants)]
+            packets += [(Kind.CONSTANTS, groups), (Kind.WEIGHTS, groups * plan.expand_depth)]
+            packets.append((Kind.DEPTHWISE_CONSTANTS, groups * constants))
             if taps:
                 packets.append((Kind.DEPTHWISE_WEIGHTS, groups * taps))
     if block.project is not None:

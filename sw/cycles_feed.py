@@ -202,7 +202,7 @@ class Store:
             # A burst's last word completes its request; the FIFO holds a few bursts that have not left.
             index = self._word // BURST
             waited = index - FIFO_WORDS // BURST
-            while 0 <= waited and waited >= len(self.writer.done):
+            while waited >= 0 and waited >= len(self.writer.done):
                 if not self._bus.step():
                     break
             if 0 <= waited < len(self.writer.done):

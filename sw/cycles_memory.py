@@ -155,8 +155,8 @@ class Bus:
         # A row of another bank is opened while the burst before runs; in the same bank only after it.
         row, bank = divmod(client.address() >> latencies.column_bits, 1 << latencies.bank_bits)
         if self._rows.get(bank) != row:
-            ready = before + latencies.row_miss if bank == self._bank and bank in self._rows else take + REQUEST_TO_READ + latencies.row_open
-            start = max(start, ready)
+            closing = bank == self._bank and bank in self._rows
+            start = max(start, before + latencies.row_miss if closing else take + REQUEST_TO_READ + latencies.row_open)
             self._rows[bank] = row
         self._bank = bank
         self._ends = [*self._ends[1:], start + length]
@@ -181,7 +181,6 @@ class Ring:
         self._starts: list[int] = [0]
         self._times: list[int] = [0]
         self.freed = 0
-        self.tail = -1  # the cycle after the last word's last pop
         self._frees: list[tuple[int, int]] = []
         self._seen = 0
 
@@ -195,21 +194,15 @@ class Ring:
         self._times.append(first)
         self.written += words
 
-    def room(self, cycle: int) -> tuple[int, int] | None:
-        """(words that may begin, cycle from which) for one word at least, or ``None`` if nothing known frees one.
-
-        ``cycle``: the earliest it could begin in. The reader's register ``full`` allows for a word it does not know of yet, so
-        a ring's last place is used only by a word that follows its predecessor without a pause.
-        """
-        count = self.freed + self.depth - 1 - self.written
-        if not count and cycle == self.tail:
-            return 1, cycle
+    def room(self) -> tuple[int, int] | None:
+        """(words that may begin, cycle from which) for one word at least, or ``None`` if nothing known frees one."""
+        count, cycle = self.freed + self.depth - self.written, 0
         while count <= 0:
             if self._seen == len(self._frees):
                 return None
             self.freed, cycle = self._frees[self._seen]
             self._seen += 1
-            count = self.freed + self.depth - 1 - self.written
+            count = self.freed + self.depth - self.written
         return count, cycle
 
     def time(self, count: int) -> int:
@@ -224,7 +217,9 @@ class ProgramStream(Reader):
     ``packets``: (ring, words of it), each behind a header of ``header`` bus words.
     """
 
-    def __init__(self, start: int, address: int, packets: Sequence[tuple[int, int]], rings: Sequence[Ring], *, header: int, latencies: Latencies):
+    def __init__(
+        self, start: int, address: int, packets: Sequence[tuple[int, int]], rings: Sequence[Ring], *, header: int, latencies: Latencies
+    ):
         self.rings = rings
         self._pieces: list[tuple[int, int]] = []
         for ring, count in packets:
@@ -256,7 +251,7 @@ class ProgramStream(Reader):
             if number >= 0:
                 ring = self.rings[number]
                 size, part = ring.size, self._part
-                room = ring.room(cycle) if not part else (1, 0)
+                room = ring.room() if not part else (1, 0)
                 if room is None:
                     self.blocked = number
                     break
@@ -265,7 +260,6 @@ class ProgramStream(Reader):
                 whole, self._part = divmod(part + step, size)
                 if whole:
                     ring.load(whole, cycle + size - part - 1 + self._latency)
-                    ring.tail = cycle + step - self._part
             cycle += step
             left -= step
             self._left -= step
