@@ -1,0 +1,279 @@
+"""cocotb tests of the sequencer and its passes against a model of their order and of when each op may go."""
+
+import itertools
+import os
+import random
+from dataclasses import dataclass, field
+
+import cocotb
+from cocotb.triggers import FallingEdge
+from cocotb_harness import PATTERNS, cases, pack, start
+from test_passes import CONFIGS, STAGE
+
+from narrows.hw.array import array_op
+from narrows.hw.config import POSITION_BITS
+from narrows.hw.passes import COUNT_BITS, pass_fields, pass_values
+
+CONFIG = CONFIGS[os.environ["CONFIG"]]
+PIXELS = CONFIG.pixels
+STAGES = ("expand", "project")
+OP = array_op(CONFIG)
+OUTPUTS = (
+    "valid", "op", "begin", "expand_consumed", "project_consumed", "released_weights", "released_constants",
+    "running", "waits_weights", "waits_data",
+)  # fmt: skip
+#: Cycles from the cycle that completes a group's credits to its first op.
+CREDIT_LATENCY = 3
+
+
+@dataclass
+class Group:
+    """A group of output channels over a segment: what it needs, its ops, and what its end releases."""
+
+    needs: dict[str, int]  # credits, as distances from the pass's first
+    ops: list[dict]
+    consumed: int | None = None
+    released: tuple[int, int] | None = None
+
+
+def order(case: dict, stage: str) -> list[Group]:
+    """All groups of a pass, in the order its module describes."""
+    s = case[stage]
+    weight, constant = first_words(case)[stage]
+    cycles, firsts = max(s["depth"], PIXELS), range(0, s["plane"], s["segment"])
+    groups = []
+    for part in range(s["slices"]):
+        for first in firsts:
+            end = min(first + s["segment"], s["plane"])
+            for number in range(s["groups"]):
+                index = part * s["groups"] + number
+                last_group = number == s["groups"] - 1
+                group = Group(ops=[], needs={
+                    "available": end, "freed": part * s["plane"] + end - s["room"],
+                    "weights": weight + (index + 1) * s["depth"], "constants": constant + index + 1,
+                })  # fmt: skip
+                for pixel in range(first, end, PIXELS):
+                    final = pixel + PIXELS >= end
+                    for cycle in range(cycles):
+                        k = cycle - (cycles - s["depth"])  # idle cycles come first
+                        group.ops.append({
+                            "address": s["base"] + (pixel // PIXELS * s["depth"] + k) % s["size"],
+                            "weight": weight + index * s["depth"] + k, "constant": constant + index,
+                            "first": k == 0, "last": cycle == cycles - 1, "idle": k < 0, "project": stage == "project",
+                            "pixels": (1 << min(PIXELS, end - pixel)) - 1, "begin": cycle == 0,
+                            "end_group": final, "end_segment": final and last_group,
+                            "end_slice": final and last_group and end == s["plane"],
+                        })  # fmt: skip
+                if last_group:
+                    group.consumed = end
+                    if end == s["plane"]:
+                        group.released = weight + (index + 1) * s["depth"], constant + index + 1
+                groups.append(group)
+    return groups
+
+
+def first_words(case: dict) -> dict[str, tuple[int, int]]:
+    """Counts of weight and constant words before each pass: expand's words come first."""
+    weight, constant = case["weight"], case["constant"]
+    words = {}
+    for stage in STAGES:
+        words[stage] = weight, constant
+        if stage in case:
+            weight += case[stage]["slices"] * case[stage]["groups"] * case[stage]["depth"]
+            constant += case[stage]["slices"] * case[stage]["groups"]
+    words["end"] = weight, constant
+    return words
+
+
+@dataclass
+class Model:
+    """What the sequencer should do in each cycle, from what it was given in the cycles before."""
+
+    case: dict
+    left: dict[str, list[Group]] = field(default_factory=dict)
+    at: int = 0  # op within the owner's group
+    owner: str | None = None
+
+    def step(self, given: list[dict], expected: dict) -> None:
+        """One more cycle, the last of ``given``; ``expected`` becomes the outputs of the next."""
+        now = given[-1]
+        expected["begin"], expected["op"], expected["valid"] = 0, None, 0
+        expected["released_weights"], expected["released_constants"] = expected.pop("release", (
+            expected["released_weights"], expected["released_constants"]))  # fmt: skip
+        ready = []
+        for stage in reversed(STAGES):
+            left = self.left.get(stage)
+            if left and all(len(given) > 2 and given[-CREDIT_LATENCY].get(f"{stage}_{name}", -1) >= n for name, n in left[0].needs.items()):
+                begins = left[0].ops[self.at if self.owner == stage else 0]["begin"]
+                if not (stage == "project" and begins and now["hold"]):
+                    ready.append(stage)
+        stage = self.owner or (ready[0] if ready else None)
+        if stage in ready:
+            group = self.left[stage][0]
+            op = expected["op"] = group.ops[self.at]
+            expected["valid"], expected["begin"] = 1, int(stage == "project" and op["begin"])
+            self.owner, self.at = stage, self.at + 1
+            if self.at == len(group.ops):
+                self.left[stage].pop(0)
+                self.owner, self.at = None, 0
+                if group.consumed is not None:
+                    expected[f"{stage}_consumed"] = group.consumed
+                if group.released:
+                    expected["release"] = group.released
+        for stage in STAGES:
+            if now[f"start_{stage}"]:
+                self.left[stage] = order(self.case, stage)
+                expected[f"{stage}_consumed"] = 0
+        expected["running"] = int(any(self.left.values()))
+
+
+def check(case: dict, cycle: int, got: dict, want: dict, running_before: int) -> None:
+    for name in OUTPUTS[:1] + OUTPUTS[2:8]:
+        width = 1 << (COUNT_BITS if name.startswith("released") else POSITION_BITS)
+        assert got[name] == want[name] % width, f"cycle {cycle}: {name} is {got[name]}, not {want[name]}: {case}"
+    assert got["valid"] + got["waits_weights"] + got["waits_data"] == running_before, f"cycle {cycle}: {got}"
+    if want["op"]:
+        op = OP.from_bits(got["op"])
+        meant = ("project", "pixels", "idle") if want["op"]["idle"] else [name for name, _ in OP]
+        for name in meant:
+            have, need = op[name], int(want["op"][name]) % (1 << OP[name].width)
+            assert have == need, f"cycle {cycle}: op.{name} is {have}, not {need}: {want['op']} of {case}"
+
+
+class Credits:
+    """Gives credits at the case's paces: pixels of the source and of the destination, weights and constants."""
+
+    def __init__(self, case: dict):
+        self.case = case
+        self.paces = {name: PATTERNS[pace](random.Random(f"{name} {case['seed']}")) for name, pace in case["paces"].items()}
+        self.free = set(case["paces"].values()) == {"always"}
+        self.rng = random.Random(case["seed"])
+        (self.weights, self.constants), self.end = (case["weight"], case["constant"]), first_words(case)["end"]
+        self.now: dict[str, int] = {}
+        self.produced = dict.fromkeys(STAGES, 0)
+        self.segments: dict[str, list[int]] = {}
+
+    def begin(self, stage: str) -> None:
+        s = self.case[stage]
+        self.now |= {f"{stage}_available": s["plane"] if self.free else 0, f"{stage}_freed": 0}
+        self.segments[stage] = [min(s["segment"], s["plane"] - n) for n in range(0, s["plane"], s["segment"])] * s["slices"]
+
+    def saw(self, op) -> None:
+        """A result's last op, seen at the output, completes a segment: its pixels may be freed from now on."""
+        stage = STAGES[op.project]
+        if op.end_segment and op.last and not op.idle:
+            self.produced[stage] += self.segments[stage].pop(0)
+
+    def more(self, name: str, have: int, most: int) -> int:
+        if self.free:
+            return most
+        return min(most, have + self.rng.randint(1, 9)) if next(self.paces[name]) else have
+
+    def cycle(self) -> dict:
+        self.weights = self.more("weights", self.weights, self.end[0])
+        self.constants = self.more("constants", self.constants, self.end[1])
+        given = {}
+        for stage in self.segments:
+            for name, most in (("available", self.case[stage]["plane"]), ("freed", self.produced[stage])):
+                key = f"{stage}_{name}"
+                given[key] = self.now[key] = self.more(key, self.now[key], most)
+            given |= {f"{stage}_weights": self.weights, f"{stage}_constants": self.constants}
+        return given
+
+
+def drive(dut, case: dict, given: dict, credits: Credits) -> None:
+    for name, value in (("weights", credits.weights), ("constants", credits.constants)):
+        getattr(dut, name).value = value % (1 << COUNT_BITS)
+    for stage in STAGES:
+        getattr(dut, f"start_{stage}").value = given[f"start_{stage}"]
+        for name in ("available", "freed"):
+            # Before a start these are another block's.
+            getattr(dut, f"{stage}_{name}").value = given.get(f"{stage}_{name}", credits.rng.getrandbits(10))
+        if given[f"start_{stage}"]:
+            weight, constant = first_words(case)[stage]
+            values = pass_values(CONFIG, **case[stage], weight=weight, constant=constant)
+            getattr(dut, f"{stage}_fields").value = pack(pass_fields(CONFIG), values)
+    dut.hold_project.value = given["hold"]
+
+
+def sample(dut) -> dict:
+    return {name: int(getattr(dut, name).value) for name in OUTPUTS}
+
+
+async def run(dut, case: dict) -> tuple[list[int], list[tuple[int, bool]]]:
+    """A block, every cycle checked. Returns the cycles of its ops, and of its last ops with whose they are."""
+    credits, model = Credits(case), Model(case)
+    hold = PATTERNS[case["hold"]](random.Random(case["seed"])) if case["hold"] else None
+    starts = [stage for stage in STAGES if stage in case]
+    start_at = dict(zip(starts, (0, case["delay"])))
+    given, expected, lasts, ops = [], sample(dut), [], []
+    running_before = 0
+    for cycle in range(60_000):
+        got = sample(dut)
+        if cycle:
+            check(case, cycle, got, expected, running_before)
+        running_before = got["running"]
+        if got["valid"]:
+            ops.append(cycle)
+            op = OP.from_bits(got["op"])
+            credits.saw(op)
+            if op.last and not op.idle:
+                lasts.append((cycle, bool(op.project)))
+        if cycle > case["delay"] + 1 and not got["running"] and not expected.get("release"):
+            break
+        now = credits.cycle()
+        now |= {"hold": int(next(hold)) if hold else 0} | {f"start_{s}": int(start_at.get(s) == cycle) for s in STAGES}
+        for stage in starts:
+            if now[f"start_{stage}"]:
+                credits.begin(stage)
+        given.append(now)
+        drive(dut, case, now, credits)
+        model.step(given, expected)
+        await FallingEdge(dut.clk)
+    else:
+        raise AssertionError(f"not over: {case}")
+    assert sum(len(g.ops) for stage in starts for g in order(case, stage)) == len(ops)
+    for (before, _), (after, _) in itertools.pairwise(lasts):
+        assert after - before >= PIXELS, f"results {after - before} cycles apart: {case}"
+    return ops, lasts
+
+
+async def setup(dut) -> None:
+    for name in ("start_expand", "start_project", "hold_project"):
+        getattr(dut, name).value = 0
+    await start(dut)
+
+
+@cocotb.test()
+async def drawn(dut) -> None:
+    """Blocks with credits that come early, late and at random, checked cycle by cycle."""
+    await setup(dut)
+    for case in cases():
+        await run(dut, case["block"])
+
+
+@cocotb.test()
+@cocotb.parametrize(depth=[1, 2, 3, 7], pairs=[1, 3])
+async def full_rate(dut, depth: int, pairs: int) -> None:
+    """With all credits there is an op in every cycle from start to end: groups * pairs * cycles, and the start's latency."""
+    await setup(dut)
+    stage = STAGE | {"depth": depth, "segment": pairs * PIXELS, "plane": 4 * pairs * PIXELS, "slices": 2, "groups": 3, "size": 400}
+    for used in (STAGES, STAGES[:1], STAGES[1:]):
+        case = dict.fromkeys(used, stage) | {"weight": 7, "constant": 9, "delay": 0, "seed": 1, "hold": None}
+        ops, lasts = await run(dut, case | {"paces": {"all": "always"}})
+        count = len(used) * 2 * 3 * 4 * pairs * max(depth, PIXELS)
+        assert ops == [1 + CREDIT_LATENCY + n for n in range(count)]
+        # All of project's results come before expand's.
+        owners = [project for _, project in lasts]
+        assert owners == sorted(owners, reverse=True)
+
+
+@cocotb.test()
+async def project_comes_first(dut) -> None:
+    """Project takes over at the end of the group that expand is in the middle of."""
+    await setup(dut)
+    stage = STAGE | {"depth": 5, "segment": 4 * PIXELS, "plane": 8 * PIXELS}
+    case = {"expand": stage, "project": stage, "weight": 0, "constant": 0, "delay": 30, "seed": 1, "hold": None}
+    _, lasts = await run(dut, case | {"paces": {"all": "always"}})
+    owners = "".join("ep"[project] for _, project in lasts)
+    assert owners.count("ep") == 1 and owners.count("pe") == 1 and owners.index("p") % 4 == 0
