@@ -18,7 +18,7 @@ class Counters(wiring.Component):
     """Counts ``events`` (a bit for each of ``NAMES``) in cycles with ``run``; ``block`` closes a block's account.
 
     ``index`` (``block * WORDS + name``) reads a counter of a closed block, ``value`` two cycles later. ``blocks``: accounts
-    closed since ``clear``. A block closes at least ``WORDS`` cycles after the one before it.
+    closed since ``clear``; those after ``BLOCKS`` are not kept. A block closes at least ``WORDS`` cycles after the one before.
     """
 
     def __init__(self):
@@ -48,7 +48,7 @@ class Counters(wiring.Component):
         m.d.sync += self.value.eq(read.data)
         with m.If(~word[-1]):
             m.d.sync += word.eq(word + 1)
-        with m.If(self.block):
+        with m.If(self.block & (self.blocks != BLOCKS)):
             m.d.sync += [word.eq(0), slot.eq(self.blocks), self.blocks.eq(self.blocks + 1)]
         with m.If(self.clear):
             m.d.sync += [self.blocks.eq(0), word.eq(WORDS)]
