@@ -1,0 +1,78 @@
+"""Published classifiers on the simulated board: the reference's bytes, within the cycles and memory promised for them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+from rtl_runs import SHARED, counted
+
+from narrows.golden import run_post
+from narrows.hw.config import EngineConfig
+from narrows.importer import import_network
+from narrows.network import Network
+
+pytestmark = pytest.mark.skipif(not SHARED.is_dir(), reason="the real models and their recorded hashes are not beside this repository")
+
+V2 = ("mobilenet_v2_1.0_224_quant", "tf2_mobilenet_v2_1.0_224_ptq")
+CFU = "cfu_mobilenetv2_160_035"
+#: Most cycles a frame may take.
+CYCLES = {
+    CFU: 450_000, "mobilenet_v1_0.25_128_quant": 400_000, "mobilenet_v2_0.35_224_flowers_uint8": 800_000,
+    V2[0]: 3_600_000, V2[1]: 3_600_000, "vww_96_int8": 250_000,
+}  # fmt: skip
+PICTURES = ("cat.png", "grace_hopper.png", "sunflower.png")
+RECORDED = tuple(f"input_{name}.dat" for name in ("00001_18027", "00001_7281", "00001_7425", "00002_2532", "00002_25869", "00004_970"))
+RUNS = [(model, image) for model in CYCLES for image in PICTURES] + [(CFU, image) for image in RECORDED]
+
+
+@cache
+def recorded() -> dict:
+    return json.loads((SHARED / "golden.json").read_text())
+
+
+@cache
+def network_named(name: str) -> Network:
+    return import_network(file_of(name))
+
+
+def file_of(name: str) -> Path:
+    return SHARED / "models" / f"{name}.tflite"
+
+
+def run(name: str, image: str) -> dict:
+    return counted(file_of(name), SHARED / ("cfu_inputs" if image.endswith(".dat") else "images") / image, EngineConfig())
+
+
+@pytest.mark.parametrize(("name", "image"), RUNS)
+def test_outputs_are_those_recorded(name, image):
+    """Also in the cycles promised, which depend on nothing but the network."""
+    network, frame = network_named(name), run(name, image)
+    last = frame["plan"].blocks[-1].block
+    height, width, channels = last.output.shape
+    raw = np.frombuffer(frame["outputs"][last.name], last.output.dtype).reshape(height, width, -1)[:, :, :channels]
+    outputs = run_post(network, np.ascontiguousarray(raw))
+    wanted = recorded()[f"{name}.tflite"][image]["outputs"]
+    assert [hashlib.sha256(value.tobytes()).hexdigest() for value in outputs] == [output["sha256"] for output in wanted]
+    assert frame["cycles"] <= CYCLES[name]
+
+
+@pytest.mark.parametrize("name", CYCLES)
+def test_nothing_of_a_wide_interior_leaves_the_chip(name):
+    frame = run(name, PICTURES[0])
+    written = 2 * sum(block["write_words"] for block in frame["blocks"])
+    assert written == sum(block.store.bytes for block in frame["plan"].blocks if block.store is not None)
+
+
+@pytest.mark.parametrize("name", V2)
+def test_external_memory_is_read_once(name):
+    """Weights and picture, once per frame."""
+    assert 2 * sum(block["read_words"] for block in run(name, PICTURES[0])["blocks"]) <= 4.0e6
+
+
+def test_the_engine_is_small():
+    assert EngineConfig().multipliers <= 156 and EngineConfig().onchip_bytes <= 416 * 1024
