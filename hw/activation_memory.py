@@ -61,12 +61,15 @@ class ActivationMemory(wiring.Component):
             write, read, aside = memory.write_port(), memory.read_port(), memory.read_port()
             m.d.comb += read.addr.eq(self.address)
             m.d.sync += self.words[bank].eq(read.data)
+            # One address for writing and reading: the two are one port of a dual-ported block RAM.
+            port = Signal(ADDRESS_BITS, name=f"port{bank}")
+            m.d.comb += [aside.addr.eq(port), write.addr.eq(port)]
             for client in reversed(clients):
                 with m.If(client.valid & (client.payload.bank == bank)):
-                    m.d.comb += aside.addr.eq(client.payload.address)
+                    m.d.comb += port.eq(client.payload.address)
             for client in reversed(self.writes):
                 with m.If(client.valid & (client.payload.bank == bank)):
-                    m.d.comb += [write.addr.eq(client.payload.address), write.data.eq(client.payload.data), write.en.eq(1)]
+                    m.d.comb += [write.data.eq(client.payload.data), write.en.eq(1)]
             answers.append(aside.data)
 
         for client, mark in zip(self.writes, self.marks):
