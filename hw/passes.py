@@ -119,7 +119,7 @@ class GroupWalk(wiring.Component):
         m.d.sync += [
             self.ready.eq(
                 self.left & ~self.take & weights_there
-                & reached(self.available, group.segment_end) & reached(self.freed + f.room, produced_end)
+                & reached(self.available, group.segment_end) & reached((self.freed + f.room)[:POSITION_BITS], produced_end)
             ),
             self.lacks_weights.eq(self.left & ~weights_there),
         ]

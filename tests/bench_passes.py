@@ -277,3 +277,32 @@ async def project_comes_first(dut) -> None:
     _, lasts = await run(dut, case | {"paces": {"all": "always"}})
     owners = "".join("ep"[project] for _, project in lasts)
     assert owners.count("ep") == 1 and owners.count("pe") == 1 and owners.index("p") % 4 == 0
+
+
+@cocotb.test()
+@cocotb.parametrize(room=[60_000, 60_001, 119_999])
+async def positions_wrap(dut, room: int) -> None:
+    """More pixels than a position counts: over all slices these go round, and the distance to what is freed still holds."""
+    await setup(dut)
+    segment, segments, slices = 60_000, 8, 5
+    case = {"slices": slices, "groups": 1, "plane": segment * segments, "segment": segment, "depth": PIXELS, "base": 0}
+    values = pass_values(CONFIG, **case, size=1000, room=room, weight=0, constant=0)
+    # A result stands for each segment: a million of them would take long.
+    values |= {"pairs": 0, "tail_pairs": 0}
+    dut.expand_fields.value, dut.start_expand.value = pack(pass_fields(CONFIG), values), 1
+    dut.weights.value = dut.constants.value = slices * PIXELS
+    dut.expand_available.value, dut.expand_freed.value = segment * segments, 0
+    await FallingEdge(dut.clk)
+    dut.start_expand.value = 0
+    for end in range(segment, slices * segments * segment + 1, segment):
+        for short in (1, 0):
+            dut.expand_freed.value = max(0, end - room - short) % (1 << POSITION_BITS)
+            seen = 0
+            for _ in range(3 * PIXELS + CREDIT_LATENCY):
+                await FallingEdge(dut.clk)
+                seen += int(dut.valid.value)
+            # The first segment needs nothing freed.
+            expected = PIXELS * (short if end <= room else 1 - short)
+            assert seen == expected, f"{seen} ops for the pixels up to {end}, {short} short"
+        assert int(dut.expand_consumed.value) == (end - 1) % (segment * segments) + 1
+    assert dut.running.value == 0
