@@ -129,7 +129,8 @@ def _check(block: Block) -> None:
         raise _refuse(first, "the first convolution is dilated", "train it without dilation")
     if block.shortcut is not None and block.shortcut is not block.input:
         raise _refuse(
-            block.add, f"it adds {block.shortcut.name!r}, which is not this block's input", "a shortcut may join only a block's two thin ends"
+            block.add, f"it adds {block.shortcut.name!r}, which is not this block's input",
+            "a shortcut may join only a block's two thin ends",
         )
     if block.add is not None and block.from_picture:
         raise _refuse(block.add, "its shortcut is the picture", "start with a convolution without a shortcut")

@@ -29,8 +29,7 @@ from narrows.hw.residual import residual_fields
 from narrows.hw.stem_fields import stem_fields
 from narrows.hw.walker import walk_fields
 from narrows.network import Conv, Pool, Tensor
-from narrows.plan import BlockPlan, Plan
-from narrows.planner import depthwise_geometry
+from narrows.plan import BlockPlan, Plan, depthwise_geometry
 
 #: Room of a destination that nothing drains: any number of pixels.
 _UNLIMITED = (1 << 19) - 1
@@ -100,7 +99,7 @@ class _BlockCompiler:
         expand = self._expand() if self._block.expand else None
         depthwise = self._depthwise() if self._block.depthwise else None
         project = self._project() if self._block.project else None
-        stream.put(Kind.DESCRIPTOR, pack_descriptor(config, self._descriptor(stream)))
+        stream.put(Kind.DESCRIPTOR, pack_descriptor(config, self.descriptor(stream)))
         if expand is not None and depthwise is not None:
             # Plane mode: a few slices at a time, so that what the depthwise unit needs is there when its slice is.
             per_slice = plan.slice_groups * plan.expand_depth
@@ -154,7 +153,7 @@ class _BlockCompiler:
 
     # The descriptor.
 
-    def _descriptor(self, stream: _Stream) -> dict[str, Any]:
+    def descriptor(self, stream: _Stream) -> dict[str, Any]:
         plan, block, config = self._plan, self._block, self._config
         values: dict[str, Any] = {
             "flags": {
@@ -257,6 +256,12 @@ class _BlockCompiler:
             shortcut = plan.source
             values["shortcut"] = walk_fields(base=shortcut.base, size=shortcut.size, stride=shortcut.groups, groups=groups)
         return values
+
+
+def check_fields(plan: BlockPlan, config: EngineConfig) -> None:
+    """``ValueError`` where a unit's fields can't hold what was planned."""
+    compiler = _BlockCompiler(plan, config, last=False)
+    pack_descriptor(config, compiler.descriptor(_Stream(config)))
 
 
 def compile_plan(plan: Plan) -> Program:

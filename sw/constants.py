@@ -99,7 +99,10 @@ def pool_channels(pool: Pool, count: int) -> Channels:
     ones = np.ones(count, np.int64)
     if pool.kind == "mean":
         if not MIN_SHIFT <= pool.shift <= MAX_SHIFT:
-            raise ImportRefused(f"operator {pool.op} (MEAN, tensor {pool.output.name!r}): shift {pool.shift} is beyond the engine's constants")
+            raise ImportRefused(
+                f"operator {pool.op} (MEAN, tensor {pool.output.name!r}): shift {pool.shift} is beyond the engine's constants; "
+                f"quantise the model again"
+            )
         return Channels(ones, 0, 0 * ones, pool.multiplier * ones, pool.shift * ones)
     multiplier, shift = ((1 << 31) // n + 1, 0) if n > 1 else (1 << 30, 1)
     acc = np.arange(-128 * n, 255 * n + 1, dtype=np.int64)

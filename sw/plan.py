@@ -7,6 +7,8 @@ from typing import Literal
 
 from narrows.blocks import Block
 from narrows.hw.config import EngineConfig
+from narrows.hw.depthwise_geometry import DepthwiseGeometry
+from narrows.network import Pool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +39,22 @@ class Transfer:
 
     address: int
     bytes: int
+
+
+def depthwise_geometry(block: Block, *, slices: int, slice_groups: int, images: int, segment: int) -> DepthwiseGeometry:
+    """The depthwise unit's view of ``block``; a global pool is a kernel of the plane's size."""
+    stage = block.depthwise
+    assert stage is not None
+    in_h, in_w, _ = stage.inputs[0].shape
+    out_h, out_w, _ = stage.output.shape
+    if isinstance(stage, Pool):
+        kernel, stride, dilation, pad = (in_h, in_w), (1, 1), (1, 1), (0, 0)
+    else:
+        kernel, stride, dilation, pad = stage.kernel, stage.stride, stage.dilation, stage.pad[:2]
+    return DepthwiseGeometry(
+        slices=slices, images=images, groups=slice_groups, in_h=in_h, in_w=in_w, out_h=out_h, out_w=out_w,
+        kernel=kernel, stride=stride, dilation=dilation, pad=pad, segment=min(segment, out_w),
+    )
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

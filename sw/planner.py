@@ -6,13 +6,13 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from narrows.blocks import Block, form_blocks
+from narrows.compiler import check_fields
 from narrows.constants import groups_of, tensor_words
 from narrows.hw.config import EngineConfig
-from narrows.hw.depthwise_fields import DepthwiseGeometry
 from narrows.hw.line_buffer import line_slots
 from narrows.hw.stem_fields import stem_layout
-from narrows.network import NarrowsError, Network, Pool, Tensor
-from narrows.plan import BlockPlan, Plan, Region, Transfer
+from narrows.network import NarrowsError, Network, Tensor
+from narrows.plan import BlockPlan, Plan, Region, Transfer, depthwise_geometry
 
 #: Share of the weight memory a block may keep to itself: the rest prefetches for the next block. All of it if nothing else fits.
 RESIDENT_SHARE = 0.6
@@ -31,22 +31,6 @@ def _aligned(size: int) -> int:
 
 def _even(config: EngineConfig, pixels: int) -> int:
     return max(config.pixels, -(-pixels // config.pixels) * config.pixels)
-
-
-def depthwise_geometry(block: Block, *, slices: int, slice_groups: int, images: int, segment: int) -> DepthwiseGeometry:
-    """The depthwise unit's view of ``block``; a global pool is a kernel of the plane's size."""
-    stage = block.depthwise
-    assert stage is not None
-    in_h, in_w, _ = stage.inputs[0].shape
-    out_h, out_w, _ = stage.output.shape
-    if isinstance(stage, Pool):
-        kernel, stride, dilation, pad = (in_h, in_w), (1, 1), (1, 1), (0, 0)
-    else:
-        kernel, stride, dilation, pad = stage.kernel, stage.stride, stage.dilation, stage.pad[:2]
-    return DepthwiseGeometry(
-        slices=slices, images=images, groups=slice_groups, in_h=in_h, in_w=in_w, out_h=out_h, out_w=out_w,
-        kernel=kernel, stride=stride, dilation=dilation, pad=pad, segment=min(segment, out_w),
-    )
 
 
 class _Memory:
@@ -89,7 +73,7 @@ class Planner:
     """Plans block after block; remembers where the last block left its output."""
 
     def __init__(self, network: Network, config: EngineConfig, *, slices: int | None = None, store_blocks: bool = False):
-        """``slices``: use plane mode with that many slices wherever a block has an interior (None: choose).
+        """``slices``: use plane mode with that many slices, or the next number that fits (None: choose).
         ``store_blocks``: send every block's output to external memory too."""
         self._config = config
         self._slices = slices
@@ -132,6 +116,7 @@ class Planner:
             for spill in (False, True):
                 try:
                     plan = way(spill)
+                    check_fields(plan, self._config)
                 except ValueError as error:
                     problems.append(str(error))
                     continue
@@ -142,7 +127,7 @@ class Planner:
                 return BlockPlan(**{**plan.__dict__, "store": store})
         raise DoesNotFit(
             f"Block {block.name!r} does not fit this engine: {'; '.join(dict.fromkeys(problems))} "
-            f"Give the configuration more activation_words or line_words, or use a smaller network."
+            f"Give the configuration more activation_words, line_words or weight_words, or use a smaller network."
         )
 
     def _ways(self, block: Block) -> Sequence[Callable[[bool], BlockPlan]]:
@@ -156,7 +141,7 @@ class Planner:
             # One group a slice needs the least room; more per slice cost line buffers and gain nothing.
             counts = [interior]
         else:
-            counts = [min(self._slices, interior)]
+            counts = list(range(min(self._slices, interior), interior + 1))  # more where a slice is too large
         ways += [lambda spill, t=t: self._plane(block, spill, t) for t in counts]
         if self._slices is None:
             ways.append(lambda spill: self._rows(block, spill, share=1.0))
@@ -170,7 +155,7 @@ class Planner:
         if block.from_picture:
             first = block.expand or block.project
             assert first is not None
-            depth = len(stem_layout(*first.kernel, channels, self._config.group))
+            depth = self._stem_depth(block)
             out_h, out_w, _ = first.output.shape
             whole, picture, load = out_h * out_w, self._picture, None
         elif isinstance(self._where, Region):
@@ -187,13 +172,24 @@ class Planner:
             raise ValueError(f"there is no room for its input of {whole} pixels in {depth} words each.")
         return region, picture, load
 
+    def _stem_depth(self, block: Block) -> int:
+        """Words of a patch of the picture."""
+        first = block.expand or block.project
+        assert first is not None
+        try:
+            return len(stem_layout(*first.kernel, block.input.shape[2], self._config.group))
+        except ValueError as error:
+            raise DoesNotFit(
+                f"Block {block.name!r} does not fit this engine: {error} Train the first convolution with another kernel, like 3x3."
+            ) from None
+
     def _depths(self, block: Block) -> tuple[int, int, int]:
         """(expand depth, project depth, project groups); 0 for a stage that is not there."""
         config = self._config
         first = block.expand or block.project
         assert first is not None
         channels = block.input.shape[2]
-        source = len(stem_layout(*first.kernel, channels, config.group)) if block.from_picture else groups_of(channels, config)
+        source = self._stem_depth(block) if block.from_picture else groups_of(channels, config)
         project_groups = groups_of(block.project.output.shape[2], config) if block.project else 0
         if block.depthwise is None:
             return 0, source, project_groups
@@ -286,8 +282,8 @@ class Planner:
         interior = groups_of(block.depthwise.output.shape[2], config)
         slice_groups = -(-interior // slices)
         padded = slices * slice_groups
-        if slice_groups * expand_depth > config.weight_words // 2 or project_depth > config.weight_words // 2:
-            raise ValueError(f"a slice of {slice_groups} groups needs more than half the {config.weight_words} words of weights.")
+        if max(slice_groups * expand_depth, project_depth) > config.weight_words:
+            raise ValueError(f"a slice of {slice_groups} groups needs more than the {config.weight_words} words of weights.")
         in_h, in_w, _ = block.depthwise.inputs[0].shape
         filtered_h, filtered_w, _ = block.depthwise.output.shape
         filtered_pixels = _even(config, filtered_h * filtered_w)
@@ -339,8 +335,8 @@ class Planner:
         config = self._config
         _, depth, groups = self._depths(block)
         assert block.project is not None
-        if depth > config.weight_words // 2:
-            raise ValueError(f"a group's {depth} words of weights exceed half the {config.weight_words} words of the memory.")
+        if depth > config.weight_words:
+            raise ValueError(f"a group's {depth} words of weights exceed the {config.weight_words} words of the memory.")
         out_h, out_w, _ = block.output.shape
         pixels = _even(config, out_h * out_w)
         resident = groups * depth <= RESIDENT_SHARE * config.weight_words and groups <= config.constant_words
