@@ -12,6 +12,7 @@ from narrows.cycles_units import Clock, Depthwise, Expanded, Pass
 from narrows.hw.config import EngineConfig
 from narrows.hw.depthwise_geometry import NO_RING
 from narrows.hw.program import Kind
+from narrows.hw.writeback import DEPTH
 from narrows.network import NarrowsError, Pool
 from narrows.plan import BlockPlan
 from narrows.planner import depthwise_geometry
@@ -54,7 +55,6 @@ class BlockRun:
         self._depthwise: Depthwise | None = None
         self.wait_weights = self.wait_data = 0
         self._written = 0  # the last word's way out of the writeback
-        self._output = Positions()
         self._source_consumed = Positions()
         self._store = None
         if plan.store is not None:
@@ -134,19 +134,27 @@ class BlockRun:
         if self._plan.block.project is None and self._store is not None:
             self._store.written(pixels, cycle)
 
-    def _projected_until(self, pixels: int, end: int) -> None:
-        """The output's first ``pixels`` were projected before cycle ``end``."""
+    def _write_back(self, project: Pass, start: int, groups: int, end: int) -> int:
+        """Words of ``groups`` of project that begin in cycle ``start`` leave; the cycle their fires end before.
+
+        Residual sums take longer than a result of a few input channels: the queue before them fills and holds the array.
+        """
+        latencies, lanes = self._latencies, self._config.pixels
         residual = self._plan.block.shortcut is not None
-        latencies = self._latencies
-        self._written = end - 1 + (latencies.fire_to_summed if residual else latencies.fire_to_written)
-        self._written += (self._config.pixels - 1) * (latencies.sum_cycles if residual else 1)
-        if self.project is not None and self.project.ends_pixels:
+        latency = latencies.fire_to_summed if residual else latencies.fire_to_written
+        step = latencies.sum_cycles if residual else 1
+        words = groups * (project.end - project.first)
+        first = max(start + project.cycles - 1 + latency, self._written + step)
+        self._written = max(end - 1 + latency + (lanes - 1) * step, first + (words - 1) * step)
+        held = max(end, self._written - (DEPTH - 3 * lanes) * step + project.cycles)
+        self.wait_data += held - end
+        if project.ends_pixels:
             cycle = self._written + WRITE_TO_POSITION
-            self._output.add(pixels, cycle)
             if residual and self._plan.load is not None:
-                self._source_consumed.add(pixels, cycle)
+                self._source_consumed.add(project.end, cycle)
             if self._store is not None:
-                self._store.written(pixels, cycle)
+                self._store.written(project.end, cycle)
+        return held
 
     def run(self) -> int:
         """Run the block; the cycle of ``block``. Raises :class:`Deadlock`."""
@@ -178,8 +186,7 @@ class BlockRun:
 
     def _project(self, project: Pass, start: int) -> int:
         groups = project.groups_left
-        end = start + groups * project.group_cycles
-        self._projected_until(project.end, end)
+        end = self._write_back(project, start, groups, start + groups * project.group_cycles)
         project.run(groups, end)
         return end
 
