@@ -27,18 +27,20 @@ Progress = Callable[[str, float], None]
 
 def run_model(
     model: Path, images: Sequence[Path], *, on: str = "sim", config: EngineConfig | None = None, labels: Path | None = None,
-    top: int = 3, waveform: Path | None = None, window: tuple[int, int] | None = None, progress: Progress | None = None,
+    top: int = 3, slices: int | None = None, waveform: Path | None = None, window: tuple[int, int] | None = None,
+    progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Run ``images`` through ``model`` and say what came out and, on the engine, where the cycles went.
 
     ``on``: "sim" (the gateware) or "golden" (NumPy, no engine keys in the result). ``labels``: a file with a name per
-    line; None: those inside the model, if any. ``top``: classes per image. Raises :class:`NarrowsError`.
+    line; None: those inside the model, if any. ``top``: classes per image. ``slices``: cut every block's interior into that
+    many slices, or the next number that fits (at most one per group of channels), instead of what the planner chooses. Raises :class:`NarrowsError`.
     """
     if on not in ("sim", "golden"):
         raise NarrowsError(f"There is no device {on!r}: run on sim (the gateware) or golden (NumPy).")
+    network = import_network(model)
     if not images:
         raise NarrowsError("There is no image to run; give one with --image.")
-    network = import_network(model)
     inputs = [(path, input_for(network.model, path)) for path in images]
     names = read_labels(labels) if labels is not None else labels_inside(model)
     result: dict[str, Any] = {"model": str(model), "on": on, "resize_filter": FILTER, "notes": list(network.notes), "images": []}
@@ -49,7 +51,7 @@ def run_model(
             result["images"].append(_image_row(network, path, outputs, names, top))
         return result
 
-    program = build_program(network, config or EngineConfig())
+    program = build_program(network, config or EngineConfig(), slices=slices)
     predicted = cycle_model.predict(program.plan)
     expected = sum(block.cycles for block in predicted)
     frames = []
@@ -132,11 +134,11 @@ def _engine_rows(plan: Plan, frame: Frame, predicted: Sequence[Any]) -> dict[str
     }
 
 
-def plan_model(model: Path, *, config: EngineConfig | None = None) -> dict[str, Any]:
+def plan_model(model: Path, *, config: EngineConfig | None = None, slices: int | None = None) -> dict[str, Any]:
     """The plan of ``model`` on ``config``: what each block does, where it lies, what it will cost."""
     config = config or EngineConfig()
     network = import_network(model)
-    plan = build_program(network, config).plan
+    plan = build_program(network, config, slices=slices).plan
     predicted = cycle_model.predict(plan)
     blocks = []
     for block, cost in zip(plan.blocks, predicted, strict=True):
@@ -171,9 +173,9 @@ def check_model(
 
     Per image ``blocks``: name, ``equal``, and ``first_difference``: None or {position: [y, x, channel], got, expected}.
     """
+    network = import_network(model)
     if not images:
         raise NarrowsError("There is no image to check; give one with --image.")
-    network = import_network(model)
     program = build_program(network, config or EngineConfig(), slices=slices, store_blocks=True)
     expected = sum(block.cycles for block in cycle_model.predict(program.plan))
     result: dict[str, Any] = {"model": str(model), "oracle": oracle.available(), "images": [], "equal": True}

@@ -60,6 +60,11 @@ Clock = Annotated[
 Json = Annotated[
     str | None, typer.Option("--json", metavar="FILE", help="Write the result as JSON; - is the standard output, instead of tables.")
 ]
+Slices = Annotated[
+    int | None,
+    typer.Option(min=1, metavar="T", help="Cut every block's interior into T slices of channels, or the next number that fits, "
+                 "instead of what the planner chooses."),
+]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 
 
@@ -75,6 +80,7 @@ def run(
     top: Annotated[int, typer.Option(min=1, help="Classes to show per image.")] = 3,
     config: Config = None,
     clock: Clock = None,
+    slices: Slices = None,
     waveform: Annotated[Path | None, typer.Option(help="Write a .vcd waveform; name its cycles with --window.")] = None,
     window: Annotated[str | None, typer.Option(help="Cycles of the waveform, FIRST:END.", metavar="A:B")] = None,
     json_file: Json = None,
@@ -90,7 +96,7 @@ def run(
 
         path, pictures, names = defaults(model, image)
         result = run_model(
-            path, pictures, on=on.value, config=engine(config, clock), labels=labels or names, top=top,
+            path, pictures, on=on.value, config=engine(config, clock), labels=labels or names, top=top, slices=slices,
             waveform=waveform, window=parse_window(window), progress=progress,
         )  # fmt: skip
     finish(result, json_file, report.print_run)
@@ -99,7 +105,9 @@ def run(
 @app.command(
     epilog="[dim]Examples:[/]\n\nnarrows plan\n\nnarrows plan net.tflite --config small.toml\n\nnarrows plan net.tflite --json plan.json"
 )
-def plan(model: Model = None, config: Config = None, clock: Clock = None, json_file: Json = None, debug: Debug = False) -> None:
+def plan(
+    model: Model = None, config: Config = None, clock: Clock = None, slices: Slices = None, json_file: Json = None, debug: Debug = False
+) -> None:
     """Show how a network would run: its blocks, where they lie in memory, what they should cost.
 
     Takes seconds, simulates nothing.
@@ -107,13 +115,14 @@ def plan(model: Model = None, config: Config = None, clock: Clock = None, json_f
     with errors(debug):
         from narrows.api import plan_model
 
-        result = plan_model(defaults(model, None)[0], config=engine(config, clock))
+        result = plan_model(defaults(model, None)[0], config=engine(config, clock), slices=slices)
     finish(result, json_file, report.print_plan)
 
 
 @app.command(epilog="[dim]Examples:[/]\n\nnarrows check\n\nnarrows check net.tflite --image cat.png")
 def check(
-    model: Model = None, image: Images = None, config: Config = None, clock: Clock = None, json_file: Json = None, debug: Debug = False
+    model: Model = None, image: Images = None, config: Config = None, clock: Clock = None, slices: Slices = None,
+    json_file: Json = None, debug: Debug = False,
 ) -> None:
     """Compare every block of the simulated gateware with the golden model, byte by byte. Exit code 1 if they differ."""
     with errors(debug), report.progress() as progress:
@@ -121,7 +130,7 @@ def check(
 
         path, pictures, _ = defaults(model, image)
         # The embedded pictures are much alike: one checks as much as all of them.
-        result = check_model(path, pictures if image else pictures[:1], config=engine(config, clock), progress=progress)
+        result = check_model(path, pictures if image else pictures[:1], config=engine(config, clock), slices=slices, progress=progress)
     finish(result, json_file, report.print_check)
     if not result["equal"]:
         raise typer.Exit(1)

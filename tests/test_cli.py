@@ -81,13 +81,13 @@ def test_run_passes_its_options_on(api, tmp_path: Path) -> None:
     config = tmp_path / "engine.toml"
     config.write_text("weight_words = 1024\n")
     invoke("run", "net.tflite", "-i", "a.png", "-i", "b.png", "--on", "golden", "--labels", "l.txt", "--top", "7", "--config", str(config),
-           "--clock", "100", "--waveform", "w.vcd", "--window", "10:20")  # fmt: skip
+           "--clock", "100", "--waveform", "w.vcd", "--window", "10:20", "--slices", "3")  # fmt: skip
     (args, kwargs), = api.calls
     assert args == (Path("net.tflite"), [Path("a.png"), Path("b.png")])
     assert callable(kwargs.pop("progress"))
     assert kwargs == {
         "on": "golden", "labels": Path("l.txt"), "top": 7, "config": EngineConfig(weight_words=1024, sdram_mhz=100),
-        "waveform": Path("w.vcd"), "window": (10, 20),
+        "slices": 3, "waveform": Path("w.vcd"), "window": (10, 20),
     }  # fmt: skip
 
 
