@@ -34,7 +34,7 @@ def run_model(
 
     ``on``: "sim" (the gateware) or "golden" (NumPy, no engine keys in the result). ``labels``: a file with a name per
     line; None: those inside the model, if any. ``top``: classes per image. ``slices``: cut every block's interior into that
-    many slices, or the next number that fits (at most one per group of channels), instead of what the planner chooses. Raises :class:`NarrowsError`.
+    many slices, or the next number that fits (at most one per group of channels); None: the planner chooses. Raises :class:`NarrowsError`.
     """
     if on not in ("sim", "golden"):
         raise NarrowsError(f"There is no device {on!r}: run on sim (the gateware) or golden (NumPy).")
