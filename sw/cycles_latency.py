@@ -85,6 +85,12 @@ BURSTS_IN_FLIGHT = 4
 #: draining, the row opened again for the running segment, states in between. Counted on full streams.
 REFRESH_BATCH = 4
 REFRESH_STATES = 21
+#: From a burst's beginning to room for one more in the arbiter's register: the next moves from the splitter to the row machine.
+START_TO_SLOT = 2
+#: The same after refreshes: the row machine takes the next segment and opens its row.
+REFRESH_TO_START = 8
+#: Requests that the arbiter takes are so far apart.
+TAKE_TO_TAKE = 2
 
 # Stem (hw/stem.py, picture.py).
 
@@ -134,6 +140,8 @@ class Latencies:
     #: Opening a closed row, and cycles between bursts in different rows of one bank.
     row_open: int
     row_miss: int
+    #: Cycles between a burst read and one written after it.
+    turnaround: int
     #: The place of bank and row in a word's address.
     column_bits: int
     bank_bits: int
@@ -159,6 +167,7 @@ class Latencies:
             idle_refresh=IDLE_CYCLES + timing.t_rp + timing.t_rfc,
             row_open=timing.t_rcd,
             row_miss=timing.t_rp + timing.t_rcd + 1,
+            turnaround=timing.cas_latency + 1,
             column_bits=timing.part.column_bits,
             bank_bits=timing.part.bank_bits,
         )

@@ -13,10 +13,13 @@ from narrows.cycles_latency import (
     BURSTS_IN_FLIGHT,
     FIFO_WORDS,
     REFRESH_BATCH,
+    REFRESH_TO_START,
     REQUEST_TO_READ,
     REQUEST_TO_REQUEST,
     ROOM_TO_REQUEST,
     START_TO_REQUEST,
+    START_TO_SLOT,
+    TAKE_TO_TAKE,
     Latencies,
 )
 
@@ -102,7 +105,10 @@ class Bus:
         self.source: Reader | None = None
         self.program: Reader | None = None
         self.sink: Writer | None = None
-        self._ends = [0] * BURSTS_IN_FLIGHT  # of the latest bursts' READs
+        self._end = 0  # of the latest burst's READs or WRITEs
+        self._read = True
+        # When the latest bursts that begin make room for another in the queue before them.
+        self._slots = [0] * (BURSTS_IN_FLIGHT - 1)
         self._last_take = 0
         self._ticks = 0  # refreshes that were made, of one every so many cycles
         self._rows: dict[int, int] = {}  # the open row of each bank
@@ -113,7 +119,7 @@ class Bus:
 
     def _next(self) -> tuple[int, Reader | Writer] | None:
         """The next request to be taken, and when."""
-        free = max(self._ends[0], self._last_take + 2)
+        free = max(self._slots[0], self._last_take + TAKE_TO_TAKE)
         best: tuple[int, Reader | Writer] | None = None
         for client in (self.source, self.program, self.sink):
             if client is None:
@@ -142,8 +148,8 @@ class Bus:
 
     def _serve(self, take: int, client: Reader | Writer) -> None:
         latencies, length = self._latencies, client.length()
-        before = self._ends[-1]
-        start = max(before, take + REQUEST_TO_READ)
+        before, read = self._end, isinstance(client, Reader)
+        start = max(before if read or not self._read else before + latencies.turnaround, take + REQUEST_TO_READ)
         due = start // latencies.refresh_interval - self._ticks
         if due and start - before >= latencies.idle_refresh:
             self._ticks += due  # made in passing, while nothing was asked for
@@ -152,6 +158,7 @@ class Bus:
             self._ticks += due
             self._rows.clear()
             start = max(start, before + latencies.refresh_cycles + due * latencies.refresh)
+            self._slots[-1] = start - REFRESH_TO_START  # nothing moves up before
         # A row of another bank is opened while the burst before runs; in the same bank only after it.
         row, bank = divmod(client.address() >> latencies.column_bits, 1 << latencies.bank_bits)
         if self._rows.get(bank) != row:
@@ -159,9 +166,10 @@ class Bus:
             start = max(start, before + latencies.row_miss if closing else take + REQUEST_TO_READ + latencies.row_open)
             self._rows[bank] = row
         self._bank = bank
-        self._ends = [*self._ends[1:], start + length]
+        self._end, self._read = start + length, read
+        self._slots = [*self._slots[1:], start + START_TO_SLOT]
         self._last_take = take
-        if isinstance(client, Writer):
+        if not read:
             self.writes.append((start, length))
             client.taken(take, start + length)
         else:
