@@ -11,7 +11,7 @@ point is off), 8 bytes of constants, or 16 bits of a descriptor.
 
 from enum import IntEnum
 
-from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.hdl import Cat, Module, Mux, Signal, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -120,48 +120,42 @@ class ProgramReader(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         config = self._config
-        loads = [self.load_weight, self.load_constant, self.load_depthwise_weight, self.load_depthwise_constant]
-        depths = [config.weight_words, config.constant_words, config.depthwise_words, config.depthwise_words]
-        kind, signed_bytes, zero_point, count = Signal(3), Signal(), Signal(9), Signal(16)
-        ring = Signal(range(len(RINGS)))
-        part, parts = Signal(3), Signal(3)
-        lane, last_lane = Signal(range(config.outputs)), Signal(range(config.outputs))
-        buffer = Signal(CONSTANT_BITS if config.group <= 8 else 8 * config.group, reset_less=True)
-        gathered = Signal.like(buffer)
-        m.d.comb += gathered.eq(Cat(buffer, self.i.payload)[16:])
-
-        # A word may begin in the cycle after the last one ended, when `full` does not know of that one yet.
-        written = [Signal(COUNT_BITS, name=f"written{n}") for n in range(len(RINGS))]
-        full, almost_full = Signal(len(RINGS)), Signal(len(RINGS))
-        for n, depth in enumerate(depths):
-            held = Signal(COUNT_BITS, name=f"held{n}")
-            m.d.comb += held.eq(written[n] - self.freed[n])
-            m.d.sync += [full[n].eq(held >= depth), almost_full[n].eq(held >= depth - 1)]
-        take, done_lane, done_word = Signal(), Signal(), Signal()
-        blocked, ended = Signal(), Signal()
-        m.d.sync += ended.eq(take & done_word)
+        self._ring = Signal(range(len(RINGS)))  # of the packet, and how its words are cut: parts of 16 bits, lanes
+        self._signed, self._zero_point = Signal(), Signal(signed(9))
+        self._part, self._last_part = Signal(3), Signal(3)
+        self._lane, self._last_lane = Signal(range(config.outputs)), Signal(range(config.outputs))
+        self._take, self._end_lane, self._end_word = Signal(), Signal(), Signal()
         m.d.comb += [
-            blocked.eq((Mux(ended, almost_full, full) >> ring)[0] & (part == 0) & (lane == 0)),
-            take.eq(self.i.valid & self.i.ready),
-            done_lane.eq(part == parts),
-            done_word.eq(done_lane & (lane == last_lane)),
+            self._take.eq(self.i.valid & self.i.ready),
+            self._end_lane.eq(self._part == self._last_part),
+            self._end_word.eq(self._end_lane & (self._lane == self._last_lane)),
         ]
-        store = Signal()
+        written = [Signal(COUNT_BITS, name=f"written{n}") for n in range(len(RINGS))]
+        in_words = self._packets(m, self._blocked(m, written))
+        self._loads(m, in_words, written)
+        return m
+
+    def _packets(self, m, blocked):
+        """Header, then the descriptor's words to their stream or memory words part by part; the latter's state is returned."""
+        kind, count = Signal(3), Signal(16)
+        in_words = Signal()
+        with m.If(self._take):
+            m.d.sync += count.eq(count - 1)
         with m.FSM():
             with m.State("KIND"):
                 m.d.comb += self.i.ready.eq(~self.bad)
-                with m.If(take):
+                with m.If(self._take):
                     m.d.sync += [
-                        Cat(kind, signed_bytes).eq(self.i.payload), zero_point.eq(self.i.payload[7:]),
-                        part.eq(0), lane.eq(0),
+                        Cat(kind, self._signed).eq(self.i.payload), self._zero_point.eq(self.i.payload[7:]),
+                        self._part.eq(0), self._lane.eq(0),
                     ]
                     m.next = "COUNT"
                     with m.Switch(self.i.payload[:3]):
-                        for n, value in enumerate(RINGS):
-                            with m.Case(value):
+                        for n, ring in enumerate(RINGS):
+                            with m.Case(ring):
                                 m.d.sync += [
-                                    ring.eq(n), last_lane.eq(lanes(config, value) - 1),
-                                    parts.eq(lane_bytes(config, value) // 2 - 1),
+                                    self._ring.eq(n), self._last_lane.eq(lanes(self._config, ring) - 1),
+                                    self._last_part.eq(lane_bytes(self._config, ring) // 2 - 1),
                                 ]
                         with m.Case(Kind.DESCRIPTOR):
                             pass
@@ -170,7 +164,7 @@ class ProgramReader(wiring.Component):
                             m.next = "KIND"
             with m.State("COUNT"):
                 m.d.comb += self.i.ready.eq(1)
-                with m.If(take):
+                with m.If(self._take):
                     m.d.sync += count.eq(self.i.payload)
                     with m.If(self.i.payload == 0):
                         m.next = "KIND"
@@ -183,38 +177,55 @@ class ProgramReader(wiring.Component):
                     self.descriptor.valid.eq(self.i.valid), self.descriptor.payload.eq(self.i.payload),
                     self.i.ready.eq(self.descriptor.ready),
                 ]
-                with m.If(take):
-                    m.d.sync += count.eq(count - 1)
-                    with m.If(count == 1):
-                        m.next = "KIND"
+                with m.If(self._take & (count == 1)):
+                    m.next = "KIND"
             with m.State("WORDS"):
-                m.d.comb += self.i.ready.eq(~blocked)
-                with m.If(take):
-                    m.d.sync += [buffer.eq(gathered), part.eq(part + 1)]
-                    m.d.comb += store.eq(done_lane)
-                    with m.If(done_lane):
-                        m.d.sync += [part.eq(0), lane.eq(lane + 1)]
-                    with m.If(done_word):
-                        m.d.sync += [lane.eq(0), count.eq(count - 1)]
-                        with m.If(count == 1):
-                            m.next = "KIND"
+                m.d.comb += [self.i.ready.eq(~blocked), in_words.eq(1)]
+                m.d.sync += count.eq(count - (self._take & self._end_word))
+                with m.If(self._take & self._end_word & (count == 1)):
+                    m.next = "KIND"
+        return in_words
 
-        entry = gathered[len(gathered) - CONSTANT_BITS:]
-        first_byte = len(gathered) - 8 * config.group
-        factors = Signal(9 * config.group)
-        m.d.comb += factors.eq(Cat(
-            (Cat(byte, byte[7] & signed_bytes).as_signed() - zero_point.as_signed())[:9]
-            for byte in (gathered[first_byte + 8 * c:first_byte + 8 * c + 8] for c in range(config.group))
-        ))
+    def _blocked(self, m, written):
+        """Whether the packet's ring has no room for another word. A word may begin in the cycle after the last one ended,
+        when ``full`` does not know of that one yet."""
+        config = self._config
+        depths = (config.weight_words, config.constant_words, config.depthwise_words, config.depthwise_words)
+        full, almost_full = Signal(len(RINGS)), Signal(len(RINGS))
+        for n, depth in enumerate(depths):
+            held = Signal(COUNT_BITS, name=f"held{n}")
+            m.d.comb += held.eq(written[n] - self.freed[n])
+            m.d.sync += [full[n].eq(held >= depth), almost_full[n].eq(held >= depth - 1)]
+        ended = Signal()
+        m.d.sync += ended.eq(self._take & self._end_word)
+        return Mux(ended, almost_full, full).bit_select(self._ring, 1) & (self._part == 0) & (self._lane == 0)
+
+    def _loads(self, m, in_words, written):
+        """Parts gather into a lane, low byte first; a complete lane goes to the memory of the packet's ring."""
+        group = self._config.group
+        gathered = Signal(max(CONSTANT_BITS, 8 * group))
+        buffer = Signal.like(gathered, reset_less=True)
+        store = Signal()
+        m.d.comb += [gathered.eq(Cat(buffer, self.i.payload)[16:]), store.eq(in_words & self._take & self._end_lane)]
+        with m.If(in_words & self._take):
+            m.d.sync += [buffer.eq(gathered), self._part.eq(Mux(self._end_lane, 0, self._part + 1))]
+            with m.If(self._end_lane):
+                m.d.sync += self._lane.eq(Mux(self._end_word, 0, self._lane + 1))
+
+        factors = Signal(9 * group)
+        weights = gathered[len(gathered) - 8 * group:]
+        for channel in range(group):
+            byte = weights.word_select(channel, 8)
+            value = Cat(byte, byte[7] & self._signed).as_signed()
+            m.d.comb += factors.word_select(channel, 9).eq(value - self._zero_point)
+        loads = (self.load_weight, self.load_constant, self.load_depthwise_weight, self.load_depthwise_constant)
         for n, load in enumerate(loads):
-            here = store & (ring == n)
+            here, complete = Signal(name=f"here{n}"), Signal(name=f"complete{n}")
+            m.d.comb += [here.eq(store & (self._ring == n)), complete.eq(here & self._end_word)]
             m.d.sync += [
-                load.enable.eq(here), load.lane.eq(lane), load.address.eq(written[n]),
-                load.data.eq(factors if RINGS[n] in (Kind.WEIGHTS, Kind.DEPTHWISE_WEIGHTS) else entry),
+                load.enable.eq(here), load.lane.eq(self._lane), load.address.eq(written[n]),
+                load.data.eq(factors if RINGS[n] in (Kind.WEIGHTS, Kind.DEPTHWISE_WEIGHTS) else gathered[-CONSTANT_BITS:]),
+                written[n].eq(written[n] + complete),
+                # The last lane's load still has to travel down the chain.
+                self.loaded[n].eq(self.loaded[n] + delayed(m, complete, self._config.outputs + 3, name=f"complete{n}")),
             ]
-            complete = Signal(name=f"complete{n}")
-            m.d.comb += complete.eq(here & done_word)
-            m.d.sync += written[n].eq(written[n] + complete)
-            # The last lane's load still has to travel down the chain.
-            m.d.sync += self.loaded[n].eq(self.loaded[n] + delayed(m, complete, config.outputs + 3, name=f"complete{n}"))
-        return m
