@@ -74,7 +74,9 @@ class EngineConfig:
         if self.requantisers != self.outputs:
             raise ValueError(f"requantisers must equal outputs ({self.outputs}), one per slice, not {self.requantisers}.")
         if not 1 <= self.depthwise_requantisers <= self.group or -(-self.group // self.depthwise_requantisers) > 3:
-            raise ValueError(f"depthwise_requantisers must turn {self.group} results around in three cycles, {self.depthwise_requantisers} can't.")
+            raise ValueError(
+                f"depthwise_requantisers must turn {self.group} results around in three cycles, {self.depthwise_requantisers} can't."
+            )
         if self.group % self.residual_lanes:
             raise ValueError(f"residual_lanes must divide group ({self.group}), {self.residual_lanes} does not.")
         if self.activation_words % self.pixels:
@@ -92,13 +94,15 @@ class EngineConfig:
 
     @property
     def onchip_bytes(self) -> int:
-        """Bytes of on-chip data memory, weights counted as the 9-bit factors they are stored as."""
+        """Bytes of on-chip data memory, queues included, weights counted as the 9-bit factors they are stored as."""
         bits = self.activation_words * self.group * 8
         bits += 3 * self.line_words * self.group * 8
         bits += self.weight_words * self.outputs * self.group * 9
         bits += self.constant_words * self.outputs * CONSTANT_BITS
         bits += self.depthwise_words * (3 * self.group * 9 + self.depthwise_requantisers * CONSTANT_BITS)
         bits += self.image_words * self.group * 8
+        # Queues: two readers, a writer and the descriptors of 513 words of 16 bits, 128 results with three flags.
+        bits += 4 * 513 * 16 + 128 * (8 * self.group + 3)
         return -(-bits // 8)
 
     @property

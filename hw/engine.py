@@ -23,7 +23,6 @@ from narrows.hw.config import POSITION_BITS, EngineConfig
 from narrows.hw.control import Control
 from narrows.hw.counters import NAMES
 from narrows.hw.depthwise import DepthwiseUnit
-from narrows.hw.descriptor import descriptor_layout
 from narrows.hw.dma import BYTE_ADDRESS_BITS, COUNT_BITS, ControllerBurst, MemoryArbiter, MemoryReader, MemoryWriter, ReadData
 from narrows.hw.line_buffer import LineBuffer, LineWriter
 from narrows.hw.passes import Sequencer
