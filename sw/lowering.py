@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 
 from narrows import quantization
-from narrows.kernels import Pads
 from narrows.blocks import identity_conv
+from narrows.kernels import Pads
 from narrows.network import Add, Conv, Depthwise, Layer, Pool, Requant, Tensor
 from narrows.operators import BYTES, Call, Convolution, addition, averaging, convolution, pooling
 from narrows.tflite_file import Model, Operator
