@@ -88,7 +88,7 @@ class BlockRun:
     def _make_passes(self) -> None:
         plan, config, words = self._plan, self._config, dict(self._words)
         source: Clock = self._feed or _Always()
-        stored = self._store.stored if self._store is not None and plan.output.pixels(config) < plan.pixels("output") else None
+        stored = self._store if self._store is not None and plan.output.pixels(config) < plan.pixels("output") else None
         project_source: Clock = source
         if plan.block.depthwise is not None:
             stage = plan.block.depthwise
@@ -97,11 +97,12 @@ class BlockRun:
             )
             assert plan.filtered is not None
             ring = plan.filtered.pixels(config)
-            self._projected = Positions() if plan.block.project is not None or self._store is None else self._store.stored
+            self._projected: Positions = Positions()
+            projected: Clock = self._projected if plan.block.project is not None or self._store is None else self._store
             self._depthwise = Depthwise(
                 config, self._program, self._latencies, geometry, start=self._start + START_TO_FIRE,
                 weights=(words[Kind.DEPTHWISE_WEIGHTS], words[Kind.DEPTHWISE_CONSTANTS]), ones=isinstance(stage, Pool),
-                expanded=self._expanded, projected=self._projected, ring=ring if ring < plan.pixels("filtered") else NO_RING,
+                expanded=self._expanded, projected=projected, ring=ring if ring < plan.pixels("filtered") else NO_RING,
                 written=self._filtered,
             )
             self.expand = Pass(

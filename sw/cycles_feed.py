@@ -186,41 +186,55 @@ class Load:
 
 
 class Store:
-    """A tensor of ``pixels`` of ``groups`` words on its way to external memory; ``stored``: pixels that were fetched."""
+    """A tensor of ``pixels`` of ``groups`` words on its way to external memory; ``time``: of pixels that were fetched."""
 
     def __init__(self, config: EngineConfig, bus: Bus, *, address: int, groups: int, pixels: int):
         self._bus, self._words, self._total = bus, groups * config.group // 2, pixels * groups * config.group // 2
-        self.writer = Writer(address)
-        self.stored = Positions()
-        self._pixels, self._word, self._cycle = 0, 0, 0
+        self.writer = Writer(address, self._advance)
+        self._stored = Positions()
+        self._given: list[tuple[int, int]] = []  # what ``written`` told
+        self._next, self._word, self._cycle = 0, 0, 0
 
     def written(self, pixels: int, cycle: int) -> None:
         """So many pixels of the output are there in ``cycle``."""
-        cycle = max(self._cycle, cycle + POSITION_TO_STORE)
-        end = pixels * self._words
-        while self._word < end:
-            # A burst's last word completes its request; the FIFO holds a few bursts that have not left.
-            index = self._word // BURST
-            waited = index - FIFO_WORDS // BURST
-            while waited >= 0 and waited >= len(self.writer.done):
-                if not self._bus.step():
-                    break
-            if 0 <= waited < len(self.writer.done):
-                cycle = max(cycle, self.writer.done[waited] - (BURST - self._word % BURST))
-            step = min(BURST * (index + 1), end) - self._word
-            self._word += step
-            cycle += step
-            if not self._word % BURST or self._word == self._total:
-                self.writer.ready.append((cycle + WORDS_TO_REQUEST, (self._word - 1) % BURST + 1))
-        self._cycle = cycle
-        self._pixels = pixels
-        self.stored.add(pixels, cycle)
+        self._given.append((pixels, cycle))
+
+    def _advance(self) -> None:
+        """Put words into the writer's FIFO as far as its bursts are known to have left."""
+        while self._next < len(self._given):
+            pixels, written = self._given[self._next]
+            cycle, end = max(self._cycle, written + POSITION_TO_STORE), pixels * self._words
+            while self._word < end:
+                # A burst's last word completes its request; the FIFO holds a few bursts that have not left.
+                index, part = divmod(self._word, BURST)
+                waited = index - FIFO_WORDS // BURST
+                if waited >= len(self.writer.done):
+                    return
+                if waited >= 0:
+                    cycle = max(cycle, self.writer.done[waited] - BURST + part)
+                step = min(BURST * (index + 1), end) - self._word
+                self._word += step
+                cycle += step
+                self._cycle = cycle
+                if not self._word % BURST or self._word == self._total:
+                    self.writer.ready.append((cycle + WORDS_TO_REQUEST, (self._word - 1) % BURST + 1))
+            self._stored.add(pixels, cycle)
+            self._next += 1
+
+    def time(self, pixels: int) -> int | None:
+        """The cycle from which so many pixels have been fetched."""
+        while (cycle := self._stored.time(pixels)) is None:
+            before = self._word
+            self._advance()
+            if self._word == before and not self._bus.step():
+                return None
+        return cycle
 
     def done(self) -> int | None:
         """When the last word has left."""
-        if self._word < self._total:
-            return None
-        while len(self.writer.done) < len(self.writer.ready):
+        self._advance()
+        while self._word < self._total or len(self.writer.done) < len(self.writer.ready):
             if not self._bus.step():
                 return None
+            self._advance()
         return self.writer.done[-1] + 1

@@ -6,7 +6,7 @@ Everything is worked out when it is asked for: a time that depends on something 
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from narrows.cycles_latency import (
     BURST,
@@ -73,15 +73,19 @@ class Reader:
 
 
 class Writer:
-    """A linear region written in bursts; ``ready``: the cycle each next burst's words are all in the FIFO, and how many."""
+    """A linear region written in bursts; ``ready``: the cycle each next burst's words are all in the FIFO, and how many.
 
-    def __init__(self, address: int) -> None:
-        self._first = address // 2
+    ``fill`` adds to it what has become known.
+    """
+
+    def __init__(self, address: int, fill: Callable[[], None]) -> None:
+        self._first, self._fill = address // 2, fill
         self.ready: list[tuple[int, int]] = []
         self.done: list[int] = []
 
     def request(self) -> int | None:
         """As of :class:`Reader`."""
+        self._fill()
         return self.ready[len(self.done)][0] if len(self.done) < len(self.ready) else None
 
     def address(self) -> int:
