@@ -167,7 +167,7 @@ class Credits:
     def more(self, name: str, have: int, most: int) -> int:
         if self.free:
             return most
-        return min(most, have + self.rng.randint(1, 9)) if next(self.paces[name]) else have
+        return min(most, have + self.rng.choice((1, 1, 1, 2, 9))) if next(self.paces[name]) else have
 
     def cycle(self) -> dict:
         self.weights = self.more("weights", self.weights, self.end[0])

@@ -20,7 +20,9 @@ def stages(draw, pixels: int) -> dict:
     depth = draw(st.one_of(st.integers(1, 5), st.integers(1, 40)))
     segment = pixels * draw(st.integers(1, 4))
     plane = draw(st.integers(1, min(4 * segment, 40)))
-    size = depth * draw(st.integers(-(-min(segment, plane) // pixels), 14))
+    # Rings that segments fill to the last word, too.
+    pairs = -(-min(segment, plane) // pixels)
+    size = depth * draw(st.one_of(st.sampled_from((2 * pairs, 3 * pairs)), st.integers(pairs, 14)))
     stage = {"groups": draw(st.integers(1, 4)), "plane": plane, "segment": segment, "depth": depth, "size": size}
     results = stage["groups"] * (plane // pixels + 1) * max(depth, pixels)
     stage["slices"] = draw(st.integers(1, max(1, min(3, 800 // results))))
@@ -37,7 +39,7 @@ def blocks(draw, pixels: int) -> dict:
     block["constant"] = draw(st.sampled_from((0, 5, 65535)))
     block["delay"] = draw(st.sampled_from((0, 0, 1, 30)))
     credits = ("weights", "constants", *(f"{name}_{credit}" for name in used for credit in ("available", "freed")))
-    free = draw(st.booleans())
+    free = draw(st.sampled_from((True, False, False)))
     block["paces"] = {credit: "always" if free else draw(st.sampled_from(PACES)) for credit in credits}
     block["hold"] = draw(st.sampled_from((None, None, "half", "bursts")))
     block["seed"] = draw(st.integers(0, 1 << 32))
