@@ -15,9 +15,12 @@ POSITION_BITS = 20
 MAX_STRIDE = 4
 MAX_DILATION = 8
 
-#: Bits of a channel's constants: bias (27, signed), multiplier (31), shift (6, signed).
-BIAS_BITS, MULTIPLIER_BITS, SHIFT_BITS = 27, 31, 6
+#: Bits of a channel's constants: bias (signed), multiplier, shift (signed).
+BIAS_BITS, MULTIPLIER_BITS, SHIFT_BITS = 32, 31, 6
 CONSTANT_BITS = BIAS_BITS + MULTIPLIER_BITS + SHIFT_BITS
+
+#: In a program a bias has so many bits, which makes a channel's constants eight bytes, unless a layer has one that needs more.
+NARROW_BIAS_BITS = 64 - MULTIPLIER_BITS - SHIFT_BITS
 
 #: Accumulators are the reference's int32, so no bound has to be proven.
 ACCUMULATOR_BITS = 32

@@ -165,7 +165,7 @@ class _Core(wiring.Component):
         ]
 
     def _positions(self, m):
-        """Pixels complete since the block's start: of the source, the filtered interior and the output."""
+        """Pixels complete since the block's start: of the source, the filtered interior, the output and what left."""
         marks = dict(zip(_WRITES, self._memory.marks))
         d, positions = self._d, {}
         for name, mark in (
@@ -175,6 +175,8 @@ class _Core(wiring.Component):
             m.d.sync += position.eq(position + mark)
             with m.If(self._go):
                 m.d.sync += position.eq(0)
+        # A block that stores nothing must not see how far the last one that did had come.
+        positions["stored"] = Mux(d.flags.store, self._store.stored, 0)
         with m.If(self._go & ~d.flags.load & ~d.flags.stem):
             m.d.sync += positions["source"].eq(ALL)
         return positions
@@ -211,7 +213,7 @@ class _Core(wiring.Component):
             sequencer.start_expand.eq(self._go & d.flags.expand), sequencer.start_project.eq(self._go & d.flags.project),
             sequencer.expand_available.eq(positions["source"]),
             sequencer.project_available.eq(Mux(d.flags.project_first, positions["source"], positions["filtered"])),
-            sequencer.project_freed.eq(self._store.stored),
+            sequencer.project_freed.eq(positions["stored"]),
             array.valid.eq(sequencer.valid), array.op.eq(sequencer.op),
             self._memory.address.eq(sequencer.op.address), array.words.eq(self._memory.words),
             array.zero_points[0].eq(d.zero_expand), array.zero_points[1].eq(d.zero_project),
@@ -229,7 +231,7 @@ class _Core(wiring.Component):
             lines.write.eq(writer.write),
             depthwise.fields.eq(d.depthwise), depthwise.start.eq(self._go & d.flags.expand),
             depthwise.expanded.eq(writer.expanded), self._sequencer.expand_freed.eq(depthwise.freed),
-            depthwise.projected.eq(Mux(d.flags.project, self._sequencer.project_consumed, self._store.stored)),
+            depthwise.projected.eq(Mux(d.flags.project, self._sequencer.project_consumed, positions["stored"])),
         ]
         for bank in range(3):
             m.d.comb += [lines.address[bank].eq(depthwise.line_address[bank]), depthwise.line_data[bank].eq(lines.data[bank])]

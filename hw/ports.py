@@ -6,7 +6,7 @@ from amaranth.lib import data
 from narrows.hw.config import BIAS_BITS, MULTIPLIER_BITS, SHIFT_BITS, EngineConfig
 from narrows.hw.walker import ADDRESS_BITS
 
-#: One channel's constants as they lie in memory: 64 bits, bias lowest. ``shift`` is TensorFlow Lite's, positive is left.
+#: One channel's constants as they lie in memory: bias lowest. ``shift`` is TensorFlow Lite's, positive is left.
 ChannelConstants = data.StructLayout({
     "bias": signed(BIAS_BITS),
     "multiplier": MULTIPLIER_BITS,

@@ -6,7 +6,7 @@ Packets of 16-bit words, low byte first: a header of two words, then ``count`` m
     word 1   count
 
 A memory word is ``lanes`` entries of a local memory, lane 0 first: ``group`` bytes of weights (9-bit factors once the zero
-point is off), 8 bytes of constants, or 16 bits of a descriptor.
+point is off), 8 bytes of constants (10 if wide), or 16 bits of a descriptor.
 """
 
 from enum import IntEnum
@@ -17,7 +17,7 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from narrows.hw.array import constant_load, delayed, memory_load, weight_load
-from narrows.hw.config import CONSTANT_BITS, EngineConfig
+from narrows.hw.config import BIAS_BITS, CONSTANT_BITS, NARROW_BIAS_BITS, EngineConfig
 from narrows.hw.passes import COUNT_BITS
 
 
@@ -29,10 +29,18 @@ class Kind(IntEnum):
     CONSTANTS = 3
     DEPTHWISE_WEIGHTS = 4
     DEPTHWISE_CONSTANTS = 5
+    WIDE_CONSTANTS = 6
+    DEPTHWISE_WIDE_CONSTANTS = 7
 
 
 #: The kinds that go into ring memories, in the order of the counters below.
 RINGS = (Kind.WEIGHTS, Kind.CONSTANTS, Kind.DEPTHWISE_WEIGHTS, Kind.DEPTHWISE_CONSTANTS)
+
+#: Constants with a bias of 32 bits, as only odd channels have, and the ring they go into like the others.
+WIDE = {Kind.WIDE_CONSTANTS: Kind.CONSTANTS, Kind.DEPTHWISE_WIDE_CONSTANTS: Kind.DEPTHWISE_CONSTANTS}
+
+#: 16-bit words of an entry of constants, narrow and wide.
+_NARROW_PARTS, _WIDE_PARTS = 4, 5
 
 
 def depthwise_weight_load(config: EngineConfig) -> data.StructLayout:
@@ -45,19 +53,26 @@ def depthwise_constant_load(config: EngineConfig) -> data.StructLayout:
     return memory_load(lanes=config.depthwise_requantisers, depth=config.depthwise_words, width=CONSTANT_BITS)
 
 
+def ring_of(kind: Kind) -> int:
+    """Which of ``RINGS`` a packet fills."""
+    return RINGS.index(WIDE.get(kind, kind))
+
+
 def lanes(config: EngineConfig, kind: Kind) -> int:
     """Entries in a memory word of ``kind``."""
     return {
         Kind.DESCRIPTOR: 1, Kind.WEIGHTS: config.outputs, Kind.CONSTANTS: config.outputs,
         Kind.DEPTHWISE_WEIGHTS: 3, Kind.DEPTHWISE_CONSTANTS: config.depthwise_requantisers,
-    }[kind]
+    }[WIDE.get(kind, kind)]
 
 
 def lane_bytes(config: EngineConfig, kind: Kind) -> int:
     """Bytes of one entry in the program."""
     if kind == Kind.DESCRIPTOR:
         return 2
-    return config.group if kind in (Kind.WEIGHTS, Kind.DEPTHWISE_WEIGHTS) else CONSTANT_BITS // 8
+    if kind in (Kind.WEIGHTS, Kind.DEPTHWISE_WEIGHTS):
+        return config.group
+    return 2 * (_WIDE_PARTS if kind in WIDE else _NARROW_PARTS)
 
 
 def header(kind: Kind, count: int, *, zero_point: int = 0, signed: bool = False) -> bytes:
@@ -121,7 +136,7 @@ class ProgramReader(wiring.Component):
         m = Module()
         config = self._config
         self._ring = Signal(range(len(RINGS)))  # of the packet, and how its words are cut: parts of 16 bits, lanes
-        self._signed, self._zero_point = Signal(), Signal(signed(9))
+        self._signed, self._zero_point, self._wide = Signal(), Signal(signed(9)), Signal()
         self._part, self._last_part = Signal(3), Signal(3)
         self._lane, self._last_lane = Signal(range(config.outputs)), Signal(range(config.outputs))
         self._take, self._end_lane, self._end_word = Signal(), Signal(), Signal()
@@ -151,11 +166,12 @@ class ProgramReader(wiring.Component):
                     ]
                     m.next = "COUNT"
                     with m.Switch(self.i.payload[:3]):
-                        for n, ring in enumerate(RINGS):
-                            with m.Case(ring):
+                        for into in (*RINGS, *WIDE):
+                            with m.Case(into):
                                 m.d.sync += [
-                                    self._ring.eq(n), self._last_lane.eq(lanes(self._config, ring) - 1),
-                                    self._last_part.eq(lane_bytes(self._config, ring) // 2 - 1),
+                                    self._ring.eq(ring_of(into)), self._wide.eq(into in WIDE),
+                                    self._last_lane.eq(lanes(self._config, into) - 1),
+                                    self._last_part.eq(lane_bytes(self._config, into) // 2 - 1),
                                 ]
                         with m.Case(Kind.DESCRIPTOR):
                             pass
@@ -203,7 +219,7 @@ class ProgramReader(wiring.Component):
     def _loads(self, m, in_words, written):
         """Parts gather into a lane, low byte first; a complete lane goes to the memory of the packet's ring."""
         group = self._config.group
-        gathered = Signal(max(CONSTANT_BITS, 8 * group))
+        gathered = Signal(max(16 * _WIDE_PARTS, 8 * group))
         buffer = Signal.like(gathered, reset_less=True)
         store = Signal()
         m.d.comb += [gathered.eq(Cat(buffer, self.i.payload)[16:]), store.eq(in_words & self._take & self._end_lane)]
@@ -218,13 +234,20 @@ class ProgramReader(wiring.Component):
             byte = weights.word_select(channel, 8)
             value = Cat(byte, byte[7] & self._signed).as_signed()
             m.d.comb += factors.word_select(channel, 9).eq(value - self._zero_point)
+        narrow, wide = gathered[-16 * _NARROW_PARTS :], gathered[-16 * _WIDE_PARTS :]
+        bias = Signal(signed(BIAS_BITS))
+        constants = Signal(CONSTANT_BITS)
+        m.d.comb += [
+            bias.eq(narrow[:NARROW_BIAS_BITS].as_signed()),
+            constants.eq(Mux(self._wide, wide, Cat(bias, narrow[NARROW_BIAS_BITS:]))),
+        ]
         loads = (self.load_weight, self.load_constant, self.load_depthwise_weight, self.load_depthwise_constant)
         for n, load in enumerate(loads):
             here, complete = Signal(name=f"here{n}"), Signal(name=f"complete{n}")
             m.d.comb += [here.eq(store & (self._ring == n)), complete.eq(here & self._end_word)]
             m.d.sync += [
                 load.enable.eq(here), load.lane.eq(self._lane), load.address.eq(written[n]),
-                load.data.eq(factors if RINGS[n] in (Kind.WEIGHTS, Kind.DEPTHWISE_WEIGHTS) else gathered[-CONSTANT_BITS:]),
+                load.data.eq(factors if RINGS[n] in (Kind.WEIGHTS, Kind.DEPTHWISE_WEIGHTS) else constants),
                 written[n].eq(written[n] + complete),
                 # The last lane's load still has to travel down the chain.
                 self.loaded[n].eq(self.loaded[n] + delayed(m, complete, self._config.outputs + 3, name=f"complete{n}")),

@@ -23,7 +23,7 @@ from narrows.hw.depthwise_fields import NO_RING, depthwise_fields
 from narrows.hw.descriptor import pack_descriptor
 from narrows.hw.line_buffer import line_fields
 from narrows.hw.passes import pass_values
-from narrows.hw.program import Kind, header, lane_bytes, lanes
+from narrows.hw.program import WIDE, Kind, header, lane_bytes, lanes
 from narrows.hw.requantise import output_range
 from narrows.hw.residual import residual_fields
 from narrows.hw.stem_fields import stem_fields
@@ -70,7 +70,7 @@ class _Stream:
         size = lanes(self.config, kind) * lane_bytes(self.config, kind)
         count, rest = divmod(len(body), size)
         assert not rest, f"{len(body)} bytes are not whole words of {size}"
-        self.counts[kind] += count
+        self.counts[WIDE.get(kind, kind)] += count
         for start in range(0, count, 0xFFFF):
             part = min(0xFFFF, count - start)
             self.parts += [header(kind, part, zero_point=zero_point, signed=signed), body[start * size : (start + part) * size]]
@@ -78,7 +78,7 @@ class _Stream:
 
 @dataclass(frozen=True, eq=False)
 class _Stage:
-    """A stage's words by group: weights (groups, words, lanes, bytes) and constants (groups, words, lanes)."""
+    """A stage's words by group: weights (groups, words, lanes, bytes) and constants (groups, ..., lanes, bytes)."""
 
     weights: np.ndarray
     constants: np.ndarray
@@ -112,7 +112,9 @@ class _BlockCompiler:
             self._put(stream, Kind.CONSTANTS, Kind.WEIGHTS, project, slice(None))
 
     def _put(self, stream: _Stream, constants: Kind, weights: Kind, stage: _Stage, groups: slice) -> None:
-        stream.put(constants, stage.constants[groups])
+        wide = {narrow: kind for kind, narrow in WIDE.items()}
+        kind = constants if stage.constants.shape[-1] == lane_bytes(self._config, constants) else wide[constants]
+        stream.put(kind, stage.constants[groups])
         if stage.weights.size:
             stream.put(weights, stage.weights[groups], zero_point=stage.weight_zero_point, signed=self._signed)
 
@@ -124,7 +126,7 @@ class _BlockCompiler:
             weights = stem_weights(channels, self._config, groups=groups)
         else:
             weights = pointwise_weights(channels, self._config, groups=groups, depth=depth)
-        constants = pack_constants(channels, groups * self._config.outputs).reshape(groups, self._config.outputs)
+        constants = pack_constants(channels, groups * self._config.outputs).reshape(groups, self._config.outputs, -1)
         return _Stage(weights, constants, channels.weight_zero_point)
 
     def _expand(self) -> _Stage:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from narrows.arithmetic import mbqm
-from narrows.hw.config import BIAS_BITS, MULTIPLIER_BITS, EngineConfig
+from narrows.hw.config import BIAS_BITS, MULTIPLIER_BITS, NARROW_BIAS_BITS, EngineConfig
 from narrows.hw.depthwise_fields import constant_words
 from narrows.hw.requantise import MAX_SHIFT, MIN_SHIFT
 from narrows.hw.stem_fields import stem_layout
@@ -40,6 +40,11 @@ def tensor_words(tensor: Tensor, config: EngineConfig, images: int = 1) -> int:
     return -(-images * height * width // config.pixels) * groups_of(channels, config)
 
 
+def _fits(values: np.ndarray, bits: int) -> np.ndarray:
+    """Which of ``values`` are signed numbers of ``bits``."""
+    return (values >= -(1 << (bits - 1))) & (values < 1 << (bits - 1))
+
+
 def _type_limits(tensor: Tensor) -> tuple[int, int]:
     return (-128, 127) if tensor.dtype == "int8" else (0, 255)
 
@@ -47,8 +52,9 @@ def _type_limits(tensor: Tensor) -> tuple[int, int]:
 def settle(layer: Conv | Depthwise, source: Tensor) -> Channels:
     """The layer's channels as the hardware can hold them.
 
-    Dead channels occur in ordinary models: a bias near 2^30, a shift of -31, a result that never changes. Where bias or
-    shift do not fit, the result at both ends of the accumulator's range (from the type's limits of the input) decides.
+    Dead channels occur in ordinary models: a bias near 2^30, a shift of -31, a result that never changes. Where a bias is wide
+    or a shift does not fit, the result at both ends of the accumulator's range (from the type's limits of the input) tells
+    whether it always is the same; then the channel is replaced by that constant.
     """
     channels_last = isinstance(layer, Depthwise)
     weights = np.moveaxis(layer.weights, -1, 0) if channels_last else layer.weights
@@ -60,16 +66,17 @@ def settle(layer: Conv | Depthwise, source: Tensor) -> Channels:
     bias, multiplier, shift = (np.array(a, np.int64) for a in (layer.bias, layer.requant.multiplier, layer.requant.shift))
     weights = np.array(weights)
 
-    half = 1 << (BIAS_BITS - 1)
-    misfit = (bias < -half) | (bias >= half) | (shift < MIN_SHIFT) | (shift > MAX_SHIFT) | (multiplier >> MULTIPLIER_BITS != 0)
-    for channel in np.flatnonzero(misfit):
+    misfit = (shift < MIN_SHIFT) | (shift > MAX_SHIFT) | (multiplier >> MULTIPLIER_BITS != 0)
+    for channel in np.flatnonzero(misfit | ~_fits(bias, NARROW_BIAS_BITS)):
         requant = layer.requant
         ends = [
             int(np.clip(mbqm(np.int64(acc), multiplier[channel], shift[channel]) + requant.zero_point, requant.lo, requant.hi))
             for acc in (least[channel], most[channel])
         ]
-        fits = max(abs(int(least[channel])), abs(int(most[channel]))) < 1 << 31
-        if not fits or ends[0] != ends[1]:
+        in_range = max(abs(int(least[channel])), abs(int(most[channel]))) < 1 << 31
+        if not in_range or ends[0] != ends[1]:
+            if not misfit[channel]:
+                continue  # its bias is kept, in the wide form
             raise ImportRefused(
                 f"operator {layer.op} ({type(layer).__name__.upper()}, tensor {layer.output.name!r}): channel {channel} has bias "
                 f"{bias[channel]} and shift {shift[channel]}, beyond the engine's constants, and its result is not always the "
@@ -119,12 +126,17 @@ def _pad(array: np.ndarray, count: int, value: int = 0) -> np.ndarray:
 
 
 def pack_constants(channels: Channels, count: int) -> np.ndarray:
-    """(count,) 64-bit constants, dead ones after the layer's own: bias, multiplier, shift from the lowest bit."""
+    """(count, 8 or 10) bytes of constants, dead ones after the layer's own: bias, multiplier, shift from the lowest bit.
+
+    Ten bytes if a channel's bias needs the wide form.
+    """
     bias, multiplier, shift = (_pad(a, count).astype(np.int64) for a in (channels.bias, channels.multiplier, channels.shift))
-    word = (bias & ((1 << BIAS_BITS) - 1)).astype(np.uint64)
-    word |= multiplier.astype(np.uint64) << np.uint64(BIAS_BITS)
-    word |= (shift & 63).astype(np.uint64) << np.uint64(BIAS_BITS + MULTIPLIER_BITS)
-    return word
+    bits, size = (NARROW_BIAS_BITS, 8) if _fits(bias, NARROW_BIAS_BITS).all() else (BIAS_BITS, 10)
+    words = [
+        (int(b) & ((1 << bits) - 1) | int(m) << bits | (int(s) & 63) << (bits + MULTIPLIER_BITS)).to_bytes(size, "little")
+        for b, m, s in zip(bias, multiplier, shift, strict=True)
+    ]
+    return np.frombuffer(b"".join(words), np.uint8).reshape(count, size)
 
 
 def pointwise_weights(channels: Channels, config: EngineConfig, *, groups: int, depth: int) -> np.ndarray:
@@ -159,9 +171,11 @@ def depthwise_weights(channels: Channels, config: EngineConfig, *, groups: int) 
 
 
 def depthwise_constants(channels: Channels, config: EngineConfig, *, groups: int) -> np.ndarray:
-    """(groups, words, requantisers) 64-bit constants: the channels of a group in the order they are requantised."""
+    """(groups, words, requantisers, 8 or 10) bytes: the channels of a group in the order they are requantised."""
     words, lanes = constant_words(config), config.depthwise_requantisers
-    packed = pack_constants(channels, groups * config.group).reshape(groups, config.group)
-    result = np.zeros((groups, words * lanes), np.uint64)
+    packed = pack_constants(channels, groups * config.group)
+    size = packed.shape[1]
+    packed = packed.reshape(groups, config.group, size)
+    result = np.zeros((groups, words * lanes, size), np.uint8)
     result[:, : config.group] = packed
-    return result.reshape(groups, words, lanes)
+    return result.reshape(groups, words, lanes, size)

@@ -80,7 +80,7 @@ def packets(draw) -> list[dict]:
 def test_program(name: str):
     paces = {key: st.sampled_from(("always", "always", "half", "bursts")) for key in ("idle", "pressure")}
     paces["frees"] = st.sampled_from(sorted(PATTERNS))
-    examples = 8 if name == "sixteen" else 20
+    examples = 14 if name == "sixteen" else 20
     cases = cases_file(f"program-{name}", examples=examples, packets=packets(), seed=st.integers(0, 1 << 32), **paces)
     run_cocotb(ReaderAndMemories(config=CONFIGS[name]), "bench_program", cases=cases, env={"CONFIG": name})
 
@@ -101,6 +101,8 @@ def test_header():
         (Kind.CONSTANTS, 8, 8),
         (Kind.DEPTHWISE_WEIGHTS, 3, 8),
         (Kind.DEPTHWISE_CONSTANTS, 3, 8),
+        (Kind.WIDE_CONSTANTS, 8, 10),
+        (Kind.DEPTHWISE_WIDE_CONSTANTS, 3, 10),
     ],
 )
 def test_sizes(kind: Kind, entries: int, size: int):
