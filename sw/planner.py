@@ -125,8 +125,9 @@ class Planner:
                     store = self._allocate(self._tensor_bytes(block.output, plan.output.groups))
                 self._where = store if spill else plan.output
                 return BlockPlan(**{**plan.__dict__, "store": store})
+        reasons = list(dict.fromkeys(problems))
         raise DoesNotFit(
-            f"Block {block.name!r} does not fit this engine: {'; '.join(dict.fromkeys(problems))} "
+            f"Block {block.name!r} does not fit this engine: {' '.join(reasons[:2] + reasons[2:][-1:])} "
             f"Give the configuration more activation_words, line_words or weight_words, or use a smaller network."
         )
 
@@ -141,7 +142,9 @@ class Planner:
             # One group a slice needs the least room; more per slice cost line buffers and gain nothing.
             counts = [interior]
         else:
-            counts = list(range(min(self._slices, interior), interior + 1))  # more where a slice is too large
+            # As asked, or the next smaller size where such a slice is too large.
+            most = -(-interior // min(self._slices, interior))
+            counts = [min(self._slices, interior), *(-(-interior // size) for size in range(most - 1, 0, -1))]
         ways += [lambda spill, t=t: self._plane(block, spill, t) for t in counts]
         if self._slices is None:
             ways.append(lambda spill: self._rows(block, spill, share=1.0))
