@@ -53,19 +53,16 @@ def _split(kh: int, kw: int, channels: int, group: int) -> tuple[int, int]:
     if run <= group:
         return 1, 0
     windows, rest = divmod(run, group)
-    if kh * rest > group:
-        raise ValueError(
-            f"A {kh}x{kw} convolution of {channels} channels leaves {rest} bytes of each row beside words of {group},"
-            f" and {kh} times as many don't fit one word."
-        )
-    return windows, rest
+    # Where the rows' rests don't fit one word together, each gets a word of its own.
+    return (windows, rest) if kh * rest <= group else (windows + 1, 0)
 
 
 def stem_layout(kh: int, kw: int, channels: int, group: int) -> list[list[tuple[int, int, int] | None]]:
     """Which input ``(ky, kx, channel)`` each byte of a patch's words holds; ``None``: any byte, its weights are zero.
 
     A row of the patch has ``kw * channels`` bytes. It gets words of its own for as many whole words as it fills (or one, if
-    it does not fill any), row by row; what is left of all rows is put together in one last word.
+    it does not fill any), row by row; what is left of all rows is put together in one last word if it fits there, and in
+    one more word per row if not.
     """
     windows, rest = _split(kh, kw, channels, group)
     rows = [[(ky, kx, c) for kx in range(kw) for c in range(channels)] for ky in range(kh)]
