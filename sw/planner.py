@@ -302,22 +302,17 @@ class Planner:
                 raise ValueError(f"its filtered interior of {filtered_pixels} pixels and {padded} groups does not fit beside its input.")
         out_groups = groups_of(block.output.shape[2], config) if block.project else padded
         out_whole = _even(config, block.output.shape[0] * block.output.shape[1]) // config.pixels * out_groups
-        if spill and block.project is None:
+        if spill:
+            # A group's results span the whole plane before the next group's begin: no ring can hold them.
             raise ValueError("its output has no room on chip.")
-        output = None
-        if not spill:
-            output = self._plane_output(block, memory, source, filtered, out_whole, out_groups)
-        else:
-            output = memory.ring(
-                wanted=2 * filtered_w + 16, least=4 * config.pixels, groups=out_groups, config=config
-            )
+        output = self._plane_output(block, memory, source, filtered, out_whole, out_groups)
         if output is None:
             raise ValueError(f"its output of {block.output.shape} has no room on chip.")
         segment = _even(config, min(in_h * in_w, max(in_w, 28)))
         return self._finish(
             block, mode="plane", slices=slices, slice_groups=slice_groups, source=source, picture=picture, load=load,
             filtered=filtered, output=output, expand_segment=segment, depthwise_segment=filtered_w,
-            project_segment=filtered_pixels if not spill else _even(config, filtered_w), spill=spill,
+            project_segment=filtered_pixels, spill=False,
         )
 
     def _plane_output(
