@@ -8,6 +8,7 @@ the head's output never exists as a whole. MobileNetV1's pointwise layers become
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 
@@ -93,15 +94,15 @@ def form_blocks(network: Network) -> tuple[Block, ...]:
         elif isinstance(layer, (Depthwise, Pool)):
             expand, identity = identity_conv(tensor), True
         if expand is not None:
-            depthwise = layers[at]
+            depthwise = cast(Depthwise | Pool, layers[at])
             at += 1
         last = depthwise.output if depthwise is not None else tensor
         # A pointwise layer that feeds a depthwise one is left to be that one's expand.
         pointwise = at < len(layers) and isinstance(layers[at], Conv)
         if pointwise and (depthwise is None or follows(at, Conv, last)) and not follows(at + 1, (Depthwise, Pool), layers[at].output):
-            project, at = layers[at], at + 1
+            project, at = cast(Conv, layers[at]), at + 1
             if follows(at, Add, project.output):
-                add, at = layers[at], at + 1
+                add, at = cast(Add, layers[at]), at + 1
         if at == first:
             raise _refuse(layer, "it is not part of a bottleneck block", "the engine runs expand, depthwise, project and their residual")
         chain = [stage for stage in (expand, depthwise, project, add) if stage is not None]
@@ -127,7 +128,7 @@ def _check(block: Block) -> None:
             )
     if block.from_picture and first is not None and first.dilation != (1, 1):
         raise _refuse(first, "the first convolution is dilated", "train it without dilation")
-    if block.shortcut is not None and block.shortcut is not block.input:
+    if block.add is not None and block.shortcut is not None and block.shortcut is not block.input:
         raise _refuse(
             block.add, f"it adds {block.shortcut.name!r}, which is not this block's input",
             "a shortcut may join only a block's two thin ends",

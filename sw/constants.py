@@ -70,7 +70,7 @@ def settle(layer: Conv | Depthwise, source: Tensor) -> Channels:
     for channel in np.flatnonzero(misfit | ~_fits(bias, NARROW_BIAS_BITS)):
         requant = layer.requant
         ends = [
-            int(np.clip(mbqm(np.int64(acc), multiplier[channel], shift[channel]) + requant.zero_point, requant.lo, requant.hi))
+            int(np.clip(mbqm(np.asarray(acc, np.int64), multiplier[channel], shift[channel]) + requant.zero_point, requant.lo, requant.hi))
             for acc in (least[channel], most[channel])
         ]
         in_range = max(abs(int(least[channel])), abs(int(most[channel]))) < 1 << 31
@@ -114,7 +114,7 @@ def pool_channels(pool: Pool, count: int) -> Channels:
     multiplier, shift = ((1 << 31) // n + 1, 0) if n > 1 else (1 << 30, 1)
     acc = np.arange(-128 * n, 255 * n + 1, dtype=np.int64)
     expected = np.sign(acc) * ((np.abs(acc) + n // 2) // n)
-    if not np.array_equal(mbqm(acc, np.int64(multiplier), np.int64(shift)), expected):
+    if not np.array_equal(mbqm(acc, multiplier, shift), expected):
         raise ImportRefused(f"operator {pool.op} (AVERAGE_POOL_2D, tensor {pool.output.name!r}): {n} pixels can't be averaged exactly")
     return Channels(ones, 0, 0 * ones, multiplier * ones, shift * ones)
 
