@@ -104,7 +104,7 @@ class Requantise(wiring.Component):
 
     ``acc`` (signed 32, without the bias) and ``constants`` are taken in every cycle with ``valid``; the byte of it is
     on ``o`` in the cycle ``o_valid`` is high, ``LATENCY`` cycles later. There is no back-pressure.
-    ``constants``: bias in 27 bits (the sum wraps around as an int32), multiplier 0..2^31-1, normalised or not,
+    ``constants``: bias in 32 bits (the sum wraps around as an int32), multiplier 0..2^31-1, normalised or not,
     shift ``MIN_SHIFT``..``MAX_SHIFT``. ``range`` belongs to the ``acc`` of ``RANGE_DELAY`` cycles before; any signed
     9-bit ``zero_point`` and ``lo <= hi`` will do. ``o`` is the byte as a pattern of bits, int8 or uint8 alike.
     ``multiplier`` is the class that forms products, with the ports and the latency of :class:`Multiplier`.
