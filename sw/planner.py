@@ -179,12 +179,7 @@ class Planner:
         """Words of a patch of the picture."""
         first = block.expand or block.project
         assert first is not None
-        try:
-            return len(stem_layout(*first.kernel, block.input.shape[2], self._config.group))
-        except ValueError as error:
-            raise DoesNotFit(
-                f"Block {block.name!r} does not fit this engine: {error} Train the first convolution with another kernel, like 3x3."
-            ) from None
+        return len(stem_layout(*first.kernel, block.input.shape[2], self._config.group))
 
     def _depths(self, block: Block) -> tuple[int, int, int]:
         """(expand depth, project depth, project groups); 0 for a stage that is not there."""

@@ -31,6 +31,7 @@ GEOMETRIES = {
     "257 high": lambda: Made(257, 5, 3).conv(8, kernel=3).block(8, expand=2, residual=True).block(16, stride=2),
     "odd planes, stride 2": lambda: odd(31, 29).block(12, stride=2).block(12, stride=2).block(12, stride=2).pool().conv(6),
     "5x5": lambda: odd(25, 22).block(12, kernel=5, residual=True).block(16, kernel=5, stride=2).block(16, kernel=5).pool().conv(6),
+    "5x5 on the picture": lambda: Made(24, 23, 3).conv(8, kernel=5, stride=2).block(8).pool().conv(3),
     "7x7": lambda: odd(25, 22).block(12, kernel=7, expand=2).block(16, kernel=7, stride=2, expand=2).pool().conv(6),
     "dilated": lambda: odd(26, 24).block(12, dilation=2, residual=True).block(12, dilation=4).pool().conv(6),
     "dilated 5x5": lambda: odd(26, 24).block(12, kernel=5, dilation=2, residual=True).pool().conv(6),

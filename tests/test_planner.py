@@ -1,0 +1,115 @@
+"""The planner: nothing that is needed is overwritten, everything reasonable fits, refusals say why."""
+
+from __future__ import annotations
+
+import dataclasses
+from itertools import pairwise
+
+import pytest
+from engine_runs import SMALL
+from made_network import Made, mobilenet_v1, mobilenet_v2
+
+from narrows.api import build_program
+from narrows.hw.config import EngineConfig
+from narrows.plan import BlockPlan, Plan, depthwise_geometry
+from narrows.planner import DoesNotFit, plan_network
+
+WIDTHS, RESOLUTIONS = (0.35, 0.5, 0.75, 1.0, 1.3, 1.4), (96, 128, 160, 192, 224)
+
+
+def check_regions(plan: Plan) -> None:
+    """Regions lie in memory, and overlap only where one of them is no longer needed."""
+    config = plan.config
+    for block in plan.blocks:
+        for region in filter(None, (block.source, block.filtered, block.output)):
+            assert region.base >= 0 and region.end <= config.bank_words
+        if block.filtered is not None and block.filtered is not block.output:
+            assert not block.filtered.overlaps(block.source)
+            assert not block.filtered.overlaps(block.output)
+        if block.output.overlaps(block.source):
+            check_in_place(block, config)
+    for before, block in pairwise(plan.blocks):
+        if block.load is None:
+            assert block.source == before.output
+        else:
+            assert block.load == before.store
+    transfers = sorted((plan.picture, *plan.stored.values()), key=lambda transfer: transfer.address)
+    assert all(first.address + first.bytes <= second.address for first, second in pairwise(transfers))
+    assert transfers[-1].address + transfers[-1].bytes <= plan.program_address
+
+
+def check_in_place(block: BlockPlan, config: EngineConfig) -> None:
+    """Pixel by pixel: what is written lies in pixels that no later result reads, its own shortcut aside."""
+    if block.mode == "plane" and block.block.depthwise is not None:
+        # The input is used up when project begins, except as the shortcut, which is read at the place that is written.
+        assert block.block.shortcut is None or (block.output.base, block.output.groups) == (block.source.base, block.source.groups)
+        return
+    assert block.mode == "rows" and block.block.depthwise is not None and block.output.base == block.source.base
+    geometry = depthwise_geometry(block.block, slices=1, slice_groups=1, images=1, segment=1)
+    top, left = geometry.pad
+    for row in range(geometry.out_h):
+        for column in range(geometry.out_w):
+            end = -(-(row * geometry.out_w + column + 1) // config.pixels) * block.output.groups
+            # Expand is at least as far as the last pixel of the window that this result needs.
+            y = min(max(row * geometry.stride[0] - top + (geometry.kernel[0] - 1) * geometry.dilation[0], 0), geometry.in_h - 1)
+            x = min(max(column * geometry.stride[1] - left + (geometry.kernel[1] - 1) * geometry.dilation[1], 0), geometry.in_w - 1)
+            read = y * geometry.in_w + x + 1
+            done = read == geometry.in_h * geometry.in_w
+            assert done or end <= read // config.pixels * block.source.groups
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_every_mobilenet_v2_has_a_plan(width):
+    for resolution in RESOLUTIONS:
+        program = build_program(mobilenet_v2(width, resolution).network(), EngineConfig())
+        check_regions(program.plan)
+        spilled = [block for block in program.plan.blocks[:-1] if block.store is not None]
+        # Only where a tensor of 112 x 112 x 24 (or 96 x 96) leaves no room for anything else.
+        assert len(spilled) == (width >= 1.3 and resolution >= 192)
+
+
+@pytest.mark.parametrize(("width", "resolution"), [(0.25, 224), (0.5, 224), (0.75, 224), (1.0, 128)])
+def test_mobilenet_v1_has_a_plan(width, resolution):
+    check_regions(build_program(mobilenet_v1(width, resolution).network(), EngineConfig()).plan)
+
+
+@pytest.mark.parametrize("slices", [None, 1, 3, 1000])
+@pytest.mark.parametrize("store_blocks", [False, True])
+def test_regions_with_chosen_slices(slices, store_blocks):
+    plan = plan_network(mobilenet_v2(0.35, 64).network(), EngineConfig(), slices=slices, store_blocks=store_blocks)
+    check_regions(plan)
+    assert len(plan.stored) == (len(plan.blocks) if store_blocks else 1)
+    assert slices is None or all(block.mode == "plane" for block in plan.blocks if block.block.depthwise is not None)
+
+
+@pytest.mark.parametrize("words", [700, 1024, 1500, 2048, 4096])
+def test_regions_where_tensors_are_spilled(words):
+    made = Made(56, 60, 3).conv(8, kernel=3, stride=2).block(8, expand=2, residual=True).block(12, expand=2, stride=2)
+    plan = plan_network(made.block(12, expand=2, residual=True).network(), dataclasses.replace(SMALL, activation_words=words))
+    check_regions(plan)
+    for block in plan.blocks:
+        if block.block.shortcut is not None and block.load is not None:
+            # The shortcut's pixel is still there when project comes to it: two rows of a window and what segments add.
+            assert block.source.pixels(plan.config) >= 4 * block.block.input.shape[1]
+
+
+def test_a_padded_last_slice_is_stored_whole():
+    """Nine groups in five slices of two are ten: the tensor in external memory has a group of nothing."""
+    plan = plan_network(Made(9, 9, 3).conv(72, kernel=3).depthwise().network(), EngineConfig(), slices=5)
+    assert plan.blocks[-1].output.groups == 10 and plan.output.bytes == 81 * 80
+
+
+REFUSALS = {
+    "line": (lambda: Made(64, 250, 3).conv(16, kernel=3).block(16).network(), {"line_words": 128}, "a row of 250 pixels.*line_words"),
+    "input": (lambda: mobilenet_v2(1.0, 224).network(), {"activation_words": 2048}, "activation_words"),
+    "weights": (lambda: Made(8, 8, 3).conv(512, kernel=3).conv(16).network(), {"weight_words": 16}, "words of weights.*weight_words"),
+    "stem": (lambda: Made(9, 9, 3).conv(8, kernel=9).network(), {}, "1 to 7 rows and columns, not 9x9"),
+    "depthwise kernel": (lambda: Made(4, 140, 3).conv(8, kernel=3).pool().network(), {}, "kernel .* 1 to 127"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", REFUSALS)
+def test_refusals_name_the_block_and_the_way_out(name):
+    make, changes, pattern = REFUSALS[name]
+    with pytest.raises(DoesNotFit, match=f"^Block '.*' does not fit this engine: .*{pattern}"):
+        plan_network(make(), EngineConfig(**changes))
