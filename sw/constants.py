@@ -73,7 +73,7 @@ def settle(layer: Conv | Depthwise, source: Tensor) -> Channels:
             int(np.clip(mbqm(np.asarray(acc, np.int64), multiplier[channel], shift[channel]) + requant.zero_point, requant.lo, requant.hi))
             for acc in (least[channel], most[channel])
         ]
-        in_range = max(abs(int(least[channel])), abs(int(most[channel]))) < 1 << 31
+        in_range = max(abs(int(least[channel])), abs(int(most[channel]))) < 1 << (31 - max(0, int(shift[channel])))
         if not in_range or ends[0] != ends[1]:
             if not misfit[channel]:
                 continue  # its bias is kept, in the wide form

@@ -65,6 +65,7 @@ def test_settled_channels_give_the_same_byte(weights, bias, multiplier, shift, o
 
 
 @pytest.mark.parametrize(("bias", "shift", "pattern"), [
+    (0, 30, "channel 0 has bias 0 and shift 30, beyond the engine's constants"),
     (2_147_483_600, -20, "operator 0 .CONV.*quantise the model again"),
     (-2_147_483_600, -31, "operator 0 .CONV.*quantise the model again"),
 ])  # fmt: skip
