@@ -110,5 +110,5 @@ class EngineConfig:
 
     @property
     def digest(self) -> str:
-        """Sixteen hex digits that name this configuration: a program compiled for another one is refused."""
+        """Sixteen hex digits that name this configuration. A program is for one engine; hosts read the first eight from the gateware."""
         return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()[:16]
