@@ -80,10 +80,10 @@ class EngineConfig:
             raise ValueError(
                 f"depthwise_requantisers must turn {self.group} results around in three cycles, {self.depthwise_requantisers} can't."
             )
-        if self.group % self.residual_lanes:
+        if self.residual_lanes < 1 or self.group % self.residual_lanes:
             raise ValueError(f"residual_lanes must divide group ({self.group}), {self.residual_lanes} does not.")
-        if self.activation_words % self.pixels:
-            raise ValueError(f"activation_words must be a multiple of pixels ({self.pixels}), not {self.activation_words}.")
+        if self.activation_words < 1 or self.activation_words % self.pixels:
+            raise ValueError(f"activation_words must be a positive multiple of pixels ({self.pixels}), not {self.activation_words}.")
 
     @property
     def multipliers(self) -> int:

@@ -1,0 +1,44 @@
+"""The engine's description: what it refuses, and how."""
+
+import dataclasses
+
+import pytest
+
+from narrows.hw.config import EngineConfig
+
+POWERS = ("group", "outputs", "pixels", "weight_words", "constant_words", "line_words", "depthwise_words", "image_words")
+
+
+@pytest.mark.parametrize("name", POWERS)
+@pytest.mark.parametrize("value", [0, -8, 3, 48])
+def test_powers_of_two(name, value):
+    with pytest.raises(ValueError, match=f"^{name} must be a power of two, not {value}[.]$"):
+        EngineConfig(**{name: value})
+
+
+@pytest.mark.parametrize(("changes", "pattern"), [
+    ({"group": 2}, "group must be 4, 8 or 16 channels, not 2"),
+    ({"group": 16}, "outputs must equal group .16.* not 8"),
+    ({"pixels": 8}, "pixels must be 2 or 4, not 8"),
+    ({"requantisers": 4}, "requantisers must equal outputs .8., one per slice, not 4"),
+    ({"depthwise_requantisers": 2}, "8 results around in three cycles, 2 can't"),
+    ({"depthwise_requantisers": 0}, "8 results around in three cycles, 0 can't"),
+    ({"depthwise_requantisers": 9}, "8 results around in three cycles, 9 can't"),
+    ({"residual_lanes": 3}, "residual_lanes must divide group .8., 3 does not"),
+    ({"residual_lanes": 0}, "residual_lanes must divide group .8., 0 does not"),
+    ({"activation_words": 26625}, "activation_words must be a positive multiple of pixels .2., not 26625"),
+    ({"activation_words": 0}, "activation_words must be a positive multiple of pixels .2., not 0"),
+])  # fmt: skip
+def test_refusals(changes, pattern):
+    with pytest.raises(ValueError, match=f"{pattern}[.]$"):
+        EngineConfig(**changes)
+
+
+def test_the_digest_names_the_configuration():
+    config = EngineConfig()
+    assert config.digest == EngineConfig().digest and len(config.digest) == 16
+    names = ("line_words", "activation_words", "weight_words")
+    others = [dataclasses.replace(config, **{name: 2 * getattr(config, name)}) for name in names]
+    assert len({config.digest, *(other.digest for other in others)}) == 4
+    assert all(other.onchip_bytes > config.onchip_bytes for other in others)
+    assert config.bank_words * config.pixels == config.activation_words
