@@ -14,8 +14,7 @@ from narrows.hw.depthwise_geometry import NO_RING
 from narrows.hw.program import Kind
 from narrows.hw.writeback import DEPTH
 from narrows.network import NarrowsError, Pool
-from narrows.plan import BlockPlan
-from narrows.planner import depthwise_geometry
+from narrows.plan import BlockPlan, depthwise_geometry
 
 
 class Deadlock(NarrowsError):

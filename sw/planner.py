@@ -12,7 +12,8 @@ from narrows.hw.config import EngineConfig
 from narrows.hw.line_buffer import line_slots
 from narrows.hw.stem_fields import stem_layout
 from narrows.network import NarrowsError, Network, Tensor
-from narrows.plan import BlockPlan, Plan, Region, Transfer, depthwise_geometry
+from narrows.placement import ActivationSpace, even, in_place
+from narrows.plan import BlockPlan, Plan, Region, Transfer
 
 #: Share of the weight memory a block may keep to itself: the rest prefetches for the next block. All of it if nothing else fits.
 RESIDENT_SHARE = 0.6
@@ -27,46 +28,6 @@ class DoesNotFit(NarrowsError):
 
 def _aligned(size: int) -> int:
     return -(-size // ALIGNMENT) * ALIGNMENT
-
-
-def _even(config: EngineConfig, pixels: int) -> int:
-    return max(config.pixels, -(-pixels // config.pixels) * config.pixels)
-
-
-class _Memory:
-    """Activation memory while a block is placed: what must not be touched, and what is free."""
-
-    def __init__(self, config: EngineConfig, *taken: Region | None):
-        self.words = config.bank_words
-        self.taken = [region for region in taken if region is not None]
-
-    def gaps(self) -> list[tuple[int, int]]:
-        """Free (base, size), the largest first."""
-        at, gaps = 0, []
-        for region in sorted(self.taken, key=lambda r: r.base):
-            if region.base > at:
-                gaps.append((at, region.base - at))
-            at = max(at, region.end)
-        if at < self.words:
-            gaps.append((at, self.words - at))
-        return sorted(gaps, key=lambda gap: -gap[1])
-
-    def place(self, size: int, groups: int) -> Region | None:
-        """A region in the smallest gap that holds it; at the gap's far end if the gap ends the memory."""
-        for base, gap in reversed(self.gaps()):
-            if gap >= size:
-                at = base + gap - size if base + gap == self.words and base else base
-                region = Region(base=at, size=size, groups=groups)
-                self.taken.append(region)
-                return region
-        return None
-
-    def ring(self, *, wanted: int, least: int, groups: int, config: EngineConfig) -> Region | None:
-        """A ring of ``wanted`` pixels, or as many as there is place for, at least ``least``."""
-        if not self.gaps():
-            return None
-        pairs = min(-(-wanted // config.pixels), self.gaps()[0][1] // groups)
-        return self.place(pairs * groups, groups) if pairs * config.pixels >= least else None
 
 
 class Planner:
@@ -152,7 +113,9 @@ class Planner:
 
     # The source of a block's first stage, and where its output may go.
 
-    def _source(self, block: Block, memory: _Memory, *, wanted: int | None, least: int) -> tuple[Region, Transfer | None, Transfer | None]:
+    def _source(
+        self, block: Block, memory: ActivationSpace, *, wanted: int | None, least: int
+    ) -> tuple[Region, Transfer | None, Transfer | None]:
         """(region, picture, load). ``wanted``/``least``: pixels of a ring, None for the whole tensor."""
         height, width, channels = block.input.shape
         if block.from_picture:
@@ -166,7 +129,7 @@ class Planner:
         else:
             assert self._where is not None
             depth, whole, picture, load = groups_of(channels, self._config), height * width, None, self._where
-        whole = _even(self._config, whole)
+        whole = even(self._config, whole)
         region = memory.ring(
             wanted=whole if wanted is None else min(wanted, whole), least=whole if wanted is None else min(least, whole),
             groups=depth, config=self._config,
@@ -205,17 +168,17 @@ class Planner:
         in_w = block.depthwise.inputs[0].shape[1]
         out_h, out_w, out_channels = block.output.shape
         filtered_w = block.depthwise.output.shape[1]
-        expand_segment = _even(config, max(8, -(-in_w // 4)))
+        expand_segment = even(config, max(8, -(-in_w // 4)))
         depthwise_segment = max(1, min(filtered_w, max(8, -(-filtered_w // 4))))
-        project_segment = _even(config, depthwise_segment)
+        project_segment = even(config, depthwise_segment)
 
         held = self._where if isinstance(self._where, Region) and not block.from_picture else None
         out_groups = groups_of(out_channels, config)
-        memory = _Memory(config, held)
+        memory = ActivationSpace(config, held)
         output = None
         out_whole = tensor_words(block.output, config)
         if not spill:
-            over = self._in_place(block, held, out_groups)
+            over = in_place(config, block, held, out_groups)
             if over is None or block.shortcut is None:
                 output = memory.place(out_whole, out_groups)
             output = output or over
@@ -232,14 +195,14 @@ class Planner:
             memory.taken.append(source)
         if spill:
             output = memory.ring(
-                wanted=min(2 * out_w + 2 * project_segment, _even(config, out_h * out_w)), least=2 * project_segment,
+                wanted=min(2 * out_w + 2 * project_segment, even(config, out_h * out_w)), least=2 * project_segment,
                 groups=out_groups, config=config,
             )
             if output is None:
                 raise ValueError("there is no room for a ring of its output.")
         filtered = None
         if block.project is not None:
-            whole = _even(config, filtered_w * block.depthwise.output.shape[0])
+            whole = even(config, filtered_w * block.depthwise.output.shape[0])
             filtered = memory.ring(
                 wanted=min(2 * filtered_w + project_segment, whole),
                 least=min(project_segment + 2 * depthwise_segment, whole), groups=interior, config=config,
@@ -253,25 +216,6 @@ class Planner:
             project_segment=project_segment, spill=spill,
         )
 
-    def _in_place(self, block: Block, held: Region | None, out_groups: int) -> Region | None:
-        """The output over the input, if every row is written only where no needed input lies (rows mode)."""
-        config = self._config
-        if held is None or block.depthwise is None:
-            return None
-        size = tensor_words(block.output, config)
-        if held.base + size > config.bank_words:
-            return None
-        out_h, out_w, _ = block.output.shape
-        geometry = depthwise_geometry(block, slices=1, slice_groups=1, images=1, segment=out_w)
-        for row in range(out_h):
-            for columns in range(1, out_w + 1):
-                written = -(-(row * out_w + columns) // config.pixels) * out_groups
-                consumed = geometry.needed(row, columns) // config.pixels * held.groups
-                complete = geometry.needed(row, columns) == geometry.in_h * geometry.in_w
-                if written > consumed and not complete:
-                    return None
-        return Region(base=held.base, size=size, groups=out_groups)
-
     def _plane(self, block: Block, spill: bool, slices: int) -> BlockPlan:
         """Slice after slice over the whole plane; the filtered interior stays on chip until project has used it."""
         config = self._config
@@ -284,9 +228,9 @@ class Planner:
             raise ValueError(f"a slice of {slice_groups} groups needs more than the {config.weight_words} words of weights.")
         in_h, in_w, _ = block.depthwise.inputs[0].shape
         filtered_h, filtered_w, _ = block.depthwise.output.shape
-        filtered_pixels = _even(config, filtered_h * filtered_w)
+        filtered_pixels = even(config, filtered_h * filtered_w)
         held = self._where if isinstance(self._where, Region) and not block.from_picture else None
-        memory = _Memory(config, held)
+        memory = ActivationSpace(config, held)
         source, picture, load = self._source(block, memory, wanted=None, least=0)
         if source not in memory.taken:
             memory.taken.append(source)
@@ -296,14 +240,14 @@ class Planner:
             if filtered is None:
                 raise ValueError(f"its filtered interior of {filtered_pixels} pixels and {padded} groups does not fit beside its input.")
         out_groups = groups_of(block.output.shape[2], config) if block.project else padded
-        out_whole = _even(config, block.output.shape[0] * block.output.shape[1]) // config.pixels * out_groups
+        out_whole = even(config, block.output.shape[0] * block.output.shape[1]) // config.pixels * out_groups
         if spill:
             # A group's results span the whole plane before the next group's begin: no ring can hold them.
             raise ValueError("its output has no room on chip.")
         output = self._plane_output(block, memory, source, filtered, out_whole, out_groups)
         if output is None:
             raise ValueError(f"its output of {block.output.shape} has no room on chip.")
-        segment = _even(config, min(in_h * in_w, max(in_w, 28)))
+        segment = even(config, min(in_h * in_w, max(in_w, 28)))
         return self._finish(
             block, mode="plane", slices=slices, slice_groups=slice_groups, source=source, picture=picture, load=load,
             filtered=filtered, output=output, expand_segment=segment, depthwise_segment=filtered_w,
@@ -311,7 +255,7 @@ class Planner:
         )
 
     def _plane_output(
-        self, block: Block, memory: _Memory, source: Region, filtered: Region | None, size: int, groups: int
+        self, block: Block, memory: ActivationSpace, source: Region, filtered: Region | None, size: int, groups: int
     ) -> Region | None:
         """Project begins when the input has been used, so only a shortcut and the filtered interior must be kept."""
         shortcut = block.shortcut is not None
@@ -320,7 +264,7 @@ class Planner:
             if free is not None or not shortcut or source.groups != groups:
                 return free
             return Region(base=source.base, size=size, groups=groups)
-        only_filtered = _Memory(self._config, filtered)
+        only_filtered = ActivationSpace(self._config, filtered)
         return only_filtered.place(size, groups)
 
     def _pointwise(self, block: Block, spill: bool) -> BlockPlan:
@@ -331,11 +275,11 @@ class Planner:
         if depth > config.weight_words:
             raise ValueError(f"a group's {depth} words of weights exceed the {config.weight_words} words of the memory.")
         out_h, out_w, _ = block.output.shape
-        pixels = _even(config, out_h * out_w)
+        pixels = even(config, out_h * out_w)
         resident = groups * depth <= RESIDENT_SHARE * config.weight_words and groups <= config.constant_words
         held = self._where if isinstance(self._where, Region) and not block.from_picture else None
-        memory = _Memory(config, held)
-        segment = _even(config, out_w) if resident else pixels
+        memory = ActivationSpace(config, held)
+        segment = even(config, out_w) if resident else pixels
         source, picture, load = self._source(
             block, memory, wanted=2 * segment if resident else None, least=2 * segment if resident else 0
         )

@@ -10,7 +10,7 @@ from cocotb_harness import PATTERNS, Sink, cases, finish, pack, start
 from depthwise_blocks import Block
 from depthwise_system import CONFIGS
 
-from narrows.hw.config import POSITION_BITS
+from narrows.hw.config import CONSTANT_BITS, POSITION_BITS
 from narrows.hw.depthwise import DepthwiseUnit
 from narrows.hw.depthwise_addresses import DepthwiseAddresses
 from narrows.hw.depthwise_fields import DepthwiseFields
@@ -102,7 +102,7 @@ class Bench:
         dut, rng = self.dut, random.Random(block.case["seed"])
         expand = Expand(dut, block, rng)
         self.loaders[0].words += [bits(word, 9) for word in block.weight_words]
-        self.loaders[1].words += [bits([pack(ChannelConstants, c) for c in word], 64) for word in block.constant_words]
+        self.loaders[1].words += [bits([pack(ChannelConstants, c) for c in word], CONSTANT_BITS) for word in block.constant_words]
         for loader in self.loaders:
             loader.active = CHOICES[block.case["loads"]](rng)
         projects = CHOICES[block.case["projects"]](rng)

@@ -131,7 +131,7 @@ class Block:
             multiplier += rng.integers(1 << 30, 1 << 31, self.channels)
             shift += rng.integers(-11, -5, self.channels)
             odd = rng.random(self.channels)
-            bias[odd < 0.1] = rng.choice([-(1 << 26), (1 << 26) - 1])
+            bias[odd < 0.1] = rng.choice([-(1 << 30), (1 << 30) - 1])
             multiplier[odd < 0.05] = 0
             shift[(odd > 0.9) & (odd < 0.95)] = -31
             shift[odd > 0.95] = rng.integers(-3, 2)  # saturates

@@ -80,7 +80,7 @@ def packets(draw) -> list[dict]:
 def test_program(name: str):
     paces = {key: st.sampled_from(("always", "always", "half", "bursts")) for key in ("idle", "pressure")}
     paces["frees"] = st.sampled_from(sorted(PATTERNS))
-    examples = 14 if name == "sixteen" else 20
+    examples = 32 if name == "sixteen" else 48
     cases = cases_file(f"program-{name}", examples=examples, packets=packets(), seed=st.integers(0, 1 << 32), **paces)
     run_cocotb(ReaderAndMemories(config=CONFIGS[name]), "bench_program", cases=cases, env={"CONFIG": name})
 

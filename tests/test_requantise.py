@@ -56,9 +56,9 @@ def test_wrong_parameters_are_refused():
 
 
 def test_constants_are_checked():
-    good = {"bias": -(1 << 26), "multiplier": (1 << 31) - 1, "shift": MIN_SHIFT}
+    good = {"bias": -(1 << 31), "multiplier": (1 << 31) - 1, "shift": MIN_SHIFT}
     assert channel_constants(**good) == good
-    for wrong in {"bias": 1 << 26}, {"multiplier": -1}, {"multiplier": 1 << 31}, {"shift": -32}, {"shift": 2}:
+    for wrong in {"bias": 1 << 31}, {"multiplier": -1}, {"multiplier": 1 << 31}, {"shift": -32}, {"shift": 2}:
         with pytest.raises(ValueError, match="does not fit|outside -31..1"):
             channel_constants(**good | wrong)
 
