@@ -49,6 +49,8 @@ class SimulatedDevice:
                 f"which has {self._simulator.memory_size}."
             )
         self._simulator.load(program.address, program.image)
+        if self._simulator.read(Register.ENGINE) != int(config.digest[:8], 16):
+            raise NarrowsError("The program was compiled for another engine than this one; compile it for this configuration.")
         while not self._simulator.read(Register.STATUS) & Status.READY:
             pass
 
