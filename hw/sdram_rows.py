@@ -14,9 +14,7 @@ from amaranth.lib.wiring import In, Out
 
 from narrows.hw.sdram_timing import SdramPart, SdramTiming
 
-#: Refreshes that may be due at once: the part forgets when more than eight are postponed.
-MAX_POSTPONED = 8
-#: At this many the row machine interrupts a segment for them.
+#: The part forgets when more than eight refreshes are postponed: at this many the row machine interrupts a segment for them.
 URGENT = 7
 #: Cycles without a request after which even a single refresh that is due is not postponed any longer.
 IDLE_CYCLES = 15
