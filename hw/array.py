@@ -11,6 +11,7 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from narrows.hw.config import ACCUMULATOR_BITS, CONSTANT_BITS, EngineConfig
+from narrows.hw.delay import delayed
 from narrows.hw.ports import OutputRange
 from narrows.hw.products import LATENCY as PRODUCTS_LATENCY
 from narrows.hw.products import STRATEGIES
@@ -80,15 +81,6 @@ def pixel_factors(config: EngineConfig) -> data.ArrayLayout:
 def result_flags(config: EngineConfig) -> data.StructLayout:
     """Whose result it is and what it ends."""
     return data.StructLayout({"project": 1, "end_group": 1, "end_segment": 1, "end_slice": 1})
-
-
-def delayed(m: Module, signal, cycles: int, *, name: str):
-    """``signal`` that many cycles later."""
-    for cycle in range(cycles):
-        later = Signal.like(signal, name=f"{name}_after{cycle + 1}")
-        m.d.sync += later.eq(signal)
-        signal = later
-    return signal
 
 
 class Accumulate(data.Struct):
@@ -213,7 +205,7 @@ class PointwiseArray(wiring.Component):
         links = {
             "weight": self.op.weight,
             "activations": self._activations(m),
-            "accumulate": delayed(m, accumulate, SUM_DELAY, name="accumulate"),
+            "accumulate": delayed(m, accumulate, SUM_DELAY, name="accumulate", reset_less=False),
             "constant": delayed(m, self.op.constant, SUM_DELAY, name="constant"),
             "project": delayed(m, self.op.project, SUM_DELAY, name="project"),
             "load_weight": self.load_weight,
@@ -253,7 +245,7 @@ class PointwiseArray(wiring.Component):
             *(result[name].eq(self.op[name]) for name in ("project", "end_group", "end_segment", "end_slice")),
         ]
         result = delayed(m, result, self.latency - 1, name="flags")
-        pixels = delayed(m, pixels, self.latency - 1, name="pixels")
+        pixels = delayed(m, pixels, self.latency - 1, name="pixels", reset_less=False)
         flags, left = Signal.like(result), Signal.like(pixels)
         m.d.sync += left.eq(left >> 1)
         with m.If(pixels.any()):

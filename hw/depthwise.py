@@ -12,6 +12,7 @@ from amaranth.lib.fifo import SyncFIFOBuffered
 from amaranth.lib.wiring import In, Out
 
 from narrows.hw.config import POSITION_BITS, EngineConfig
+from narrows.hw.delay import delayed
 from narrows.hw.depthwise_addresses import DepthwiseAddresses, ResultEnds
 from narrows.hw.depthwise_fields import DepthwiseFields
 from narrows.hw.depthwise_jobs import DepthwiseJobs
@@ -19,7 +20,6 @@ from narrows.hw.depthwise_memory import COUNT_BITS
 from narrows.hw.depthwise_results import DepthwiseResults
 from narrows.hw.depthwise_taps import DepthwiseTaps
 from narrows.hw.line_buffer import LINE_BITS, SIZE_BITS
-from narrows.hw.multiplier import delayed
 from narrows.hw.ports import ChannelConstants, activation_write
 from narrows.hw.walker import Walker
 

@@ -5,11 +5,11 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from narrows.hw.config import POSITION_BITS
+from narrows.hw.delay import delayed
 from narrows.hw.depthwise_fields import DepthwiseFields
 from narrows.hw.depthwise_geometry import COORDINATE_BITS, KERNEL_BITS
 from narrows.hw.depthwise_jobs import DepthwiseJob
 from narrows.hw.line_buffer import LINE_BITS, SIZE_BITS
-from narrows.hw.multiplier import delayed
 
 #: What a result is the last of; ``last_slice`` is of the whole slice.
 ResultEnds = data.StructLayout({"group": 1, "segment": 1, "slice": 1, "last_slice": 1})

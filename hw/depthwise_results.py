@@ -5,11 +5,11 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from narrows.hw.config import EngineConfig
+from narrows.hw.delay import delayed
 from narrows.hw.depthwise_addresses import ResultEnds
 from narrows.hw.depthwise_fields import SUM_BITS
 from narrows.hw.depthwise_geometry import constant_words
 from narrows.hw.depthwise_memory import COUNT_BITS, SliceReader
-from narrows.hw.multiplier import delayed
 from narrows.hw.ports import ChannelConstants, OutputRange
 from narrows.hw.requantise import Requantise
 

@@ -5,11 +5,11 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from narrows.hw.config import EngineConfig
+from narrows.hw.delay import delayed
 from narrows.hw.depthwise_addresses import TapCycle
 from narrows.hw.depthwise_fields import SUM_BITS, DepthwiseFields
 from narrows.hw.depthwise_memory import SliceReader
 from narrows.hw.line_buffer import READ_LATENCY
-from narrows.hw.multiplier import delayed
 from narrows.hw.products import LATENCY as PRODUCT_LATENCY
 from narrows.hw.products import DirectProducts
 

@@ -1,17 +1,10 @@
 """Pipelined products of wide numbers, as requantisation needs them."""
 
-from amaranth.hdl import Module, Signal, Value, signed
+from amaranth.hdl import Module, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-
-def delayed(m: Module, value: Value, cycles: int) -> Value:
-    """``value`` as it was ``cycles`` cycles ago, through registers without reset."""
-    for _ in range(cycles):
-        register = Signal(value.shape(), reset_less=True)
-        m.d.sync += register.eq(value)
-        value = register
-    return value
+from narrows.hw.delay import delayed
 
 
 class Multiplier(wiring.Component):

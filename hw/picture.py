@@ -7,8 +7,8 @@ from amaranth.lib.wiring import In, Out
 
 from narrows.hw.activation_stream import PositionGate
 from narrows.hw.config import POSITION_BITS, EngineConfig
+from narrows.hw.delay import delayed
 from narrows.hw.gearbox import COUNT_BITS, WordPacker
-from narrows.hw.multiplier import delayed
 
 #: Bits of a byte's place in the picture, signed: pictures have up to 2**22 bytes, and rows above them negative places.
 PLACE_BITS = 24

@@ -16,8 +16,9 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
-from narrows.hw.array import constant_load, delayed, memory_load, weight_load
+from narrows.hw.array import constant_load, memory_load, weight_load
 from narrows.hw.config import BIAS_BITS, CONSTANT_BITS, NARROW_BIAS_BITS, EngineConfig
+from narrows.hw.delay import delayed
 from narrows.hw.passes import COUNT_BITS
 
 
@@ -250,5 +251,5 @@ class ProgramReader(wiring.Component):
                 load.data.eq(factors if RINGS[n] in (Kind.WEIGHTS, Kind.DEPTHWISE_WEIGHTS) else constants),
                 written[n].eq(written[n] + complete),
                 # The last lane's load still has to travel down the chain.
-                self.loaded[n].eq(self.loaded[n] + delayed(m, complete, self._config.outputs + 3, name=f"complete{n}")),
+                self.loaded[n].eq(self.loaded[n] + delayed(m, complete, self._config.outputs + 3, name=f"complete{n}", reset_less=False)),
             ]

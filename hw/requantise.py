@@ -13,7 +13,8 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from narrows.hw.config import ACCUMULATOR_BITS, BIAS_BITS, MULTIPLIER_BITS
-from narrows.hw.multiplier import Multiplier, delayed
+from narrows.hw.delay import delayed
+from narrows.hw.multiplier import Multiplier
 from narrows.hw.ports import ChannelConstants, OutputRange
 
 #: Shifts of a channel (TensorFlow Lite's, positive is left) that the hardware computes; a compiler refuses others.

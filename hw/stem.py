@@ -7,7 +7,7 @@ from amaranth.lib.wiring import In, Out
 
 from narrows.hw.activation_stream import PixelWalk, PositionGate
 from narrows.hw.config import POSITION_BITS, EngineConfig
-from narrows.hw.multiplier import delayed
+from narrows.hw.delay import delayed
 from narrows.hw.picture import OFFSET_BITS, PLACE_BITS, PictureRing, Window
 from narrows.hw.ports import activation_write
 from narrows.hw.stem_fields import KERNEL_BITS, SIZE_BITS, StemFields
