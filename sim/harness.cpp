@@ -5,8 +5,10 @@
 // edge, and what the chip then drives reaches the controller's input register at the next one.
 
 #include <algorithm>
+#include <cstdarg>
 #include <cstddef>
 #include <cstdint>
+#include <cstdio>
 #include <cstring>
 #include <memory>
 #include <string>
@@ -15,6 +17,7 @@
 #include <vector>
 
 #include "Vtop.h"
+#include "message.h"
 #include "sdram_chip.h"
 #include "verilated.h"
 #if VM_TRACE
@@ -30,6 +33,10 @@ constexpr std::uint64_t TICKS = 10;
 
 // The chip has as many data pins as the controller. Its words are little-endian bytes, as the hosts this runs on are.
 using Word = std::remove_reference_t<decltype(std::declval<Vtop&>().sdram___05Fdq_i)>;
+
+// What the design printed last, and whether it stopped, until the simulation in this thread has taken note of it.
+thread_local std::string printed;
+thread_local bool stopped = false;
 
 class Simulation {
  public:
@@ -69,10 +76,10 @@ class Simulation {
     return top_->bus___05Fread_data;
   }
 
-  // Steps until `done` is high (if asked), a rule of the SDRAM is broken, or `limit` cycles are over.
+  // Steps until `done` is high (if asked), a rule of the SDRAM or an assertion is broken, or `limit` cycles are over.
   std::uint64_t run(std::uint64_t limit, bool until_done) {
     std::uint64_t ran = 0;
-    while (ran < limit && !chip_.violated && !(until_done && top_->done)) {
+    while (ran < limit && !chip_.violated && stop_.empty() && !(until_done && top_->done)) {
       step();
       ++ran;
     }
@@ -83,6 +90,7 @@ class Simulation {
   bool busy() const { return top_->busy; }
   std::uint64_t cycle() const { return cycle_; }
   const std::vector<std::uint64_t>& blocks() const { return blocks_; }
+  const std::string& stop() const { return stop_; }
   BasicSdramChip<Word>& chip() { return chip_; }
 
  private:
@@ -108,6 +116,10 @@ class Simulation {
     dump(TICKS / 2);
     ++cycle_;
     if (top_->block_done) blocks_.push_back(cycle_);
+    if (stopped) {
+      if (stop_.empty()) stop_ = printed;
+      stopped = false;
+    }
   }
 
   void dump(std::uint64_t phase) {
@@ -132,12 +144,26 @@ class Simulation {
   std::uint64_t begin_, end_;
   std::uint64_t cycle_ = 0;
   std::vector<std::uint64_t> blocks_;  // the cycles at which block_done was high
+  std::string stop_;                   // what the design said when it stopped, if it did
 #if VM_TRACE
   std::unique_ptr<VerilatedVcdC> vcd_;
 #endif
 };
 
 }  // namespace
+
+int narrows_print(const char* format, ...) {
+  char line[1024];
+  std::va_list arguments;
+  va_start(arguments, format);
+  const int length = std::vsnprintf(line, sizeof line, format, arguments);
+  va_end(arguments);
+  printed = line;
+  while (!printed.empty() && printed.back() == '\n') printed.pop_back();
+  return length;
+}
+
+void vl_stop(const char*, int, const char*) { stopped = true; }
 
 extern "C" {
 
@@ -156,6 +182,7 @@ std::uint64_t narrows_cycle(Simulation* s) { return s->cycle(); }
 int narrows_done(Simulation* s) { return s->done(); }
 int narrows_busy(Simulation* s) { return s->busy(); }
 const char* narrows_violation(Simulation* s) { return s->chip().message.c_str(); }
+const char* narrows_stopped(Simulation* s) { return s->stop().c_str(); }
 
 std::uint64_t narrows_blocks(Simulation* s, std::uint64_t* out, std::uint64_t room) {
   const auto& blocks = s->blocks();
