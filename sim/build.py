@@ -90,7 +90,8 @@ def build(
 
     ``design`` is a component or a function that makes it. ``key`` names all that it is made from, if that is
     known: then one that was built before is not even made. ``trace`` makes the slower variant that can write
-    waveforms, and ``netlist`` what simulates the netlist after synthesis for an ECP5 instead. Raises :class:`NarrowsError` if a tool fails; its whole output is in the file that the message names.
+    waveforms, and ``netlist`` one of what synthesis for an ECP5 makes of the design. Raises :class:`NarrowsError` if a
+    tool fails; its whole output is in the file that the message names.
     """
     report = progress or (lambda _words, _fraction: None)
     parent = build_directory() / "sim"

@@ -89,6 +89,7 @@ class Simulation {
   bool done() const { return top_->done; }
   bool busy() const { return top_->busy; }
   std::uint64_t cycle() const { return cycle_; }
+  std::uint64_t pins() const { return pins_; }
   const std::vector<std::uint64_t>& blocks() const { return blocks_; }
   const std::string& stop() const { return stop_; }
   BasicSdramChip<Word>& chip() { return chip_; }
@@ -116,10 +117,24 @@ class Simulation {
     dump(TICKS / 2);
     ++cycle_;
     if (top_->block_done) blocks_.push_back(cycle_);
+    note_pins();
     if (stopped) {
       if (stop_.empty()) stop_ = printed;
       stopped = false;
     }
+  }
+
+  // Folds every output into `pins_`; data that the chip does not see may be anything.
+  void note_pins() {
+    const std::uint64_t sdram[] = {top_->sdram___05Fcke, top_->sdram___05Fcs_n, top_->sdram___05Fras_n, top_->sdram___05Fcas_n,
+                                   top_->sdram___05Fwe_n, top_->sdram___05Fba, top_->sdram___05Fa, top_->sdram___05Fdqm,
+                                   top_->sdram___05Fdq_oe, top_->sdram___05Fdq_oe ? top_->sdram___05Fdq_o : Word(0)};
+    const std::uint64_t others[] = {top_->bus___05Fread_data, top_->busy, top_->done, top_->block_done};
+    std::uint64_t word = 0;
+    for (const std::uint64_t pin : sdram) word = word * 31 + pin;
+    for (const std::uint64_t pin : others) word = word * 31 + pin;
+    pins_ = (pins_ ^ word) * 0x9E3779B97F4A7C15u;
+    pins_ ^= pins_ >> 32;
   }
 
   void dump(std::uint64_t phase) {
@@ -143,6 +158,7 @@ class Simulation {
   std::string trace_path_;
   std::uint64_t begin_, end_;
   std::uint64_t cycle_ = 0;
+  std::uint64_t pins_ = 0;
   std::vector<std::uint64_t> blocks_;  // the cycles at which block_done was high
   std::string stop_;                   // what the design said when it stopped, if it did
 #if VM_TRACE
@@ -179,6 +195,7 @@ void narrows_bus_write(Simulation* s, std::uint8_t address, std::uint32_t data) 
 std::uint32_t narrows_bus_read(Simulation* s, std::uint8_t address) { return s->bus_read(address); }
 std::uint64_t narrows_run(Simulation* s, std::uint64_t limit, int until_done) { return s->run(limit, until_done); }
 std::uint64_t narrows_cycle(Simulation* s) { return s->cycle(); }
+std::uint64_t narrows_pins(Simulation* s) { return s->pins(); }
 int narrows_done(Simulation* s) { return s->done(); }
 int narrows_busy(Simulation* s) { return s->busy(); }
 const char* narrows_violation(Simulation* s) { return s->chip().message.c_str(); }

@@ -44,6 +44,7 @@ _SIGNATURES: dict[str, tuple[type | None, tuple[type, ...]]] = {
     "bus_read": (ctypes.c_uint32, (_Handle, ctypes.c_uint8)),
     "run": (ctypes.c_uint64, (_Handle, ctypes.c_uint64, ctypes.c_int)),
     "cycle": (ctypes.c_uint64, (_Handle,)),
+    "pins": (ctypes.c_uint64, (_Handle,)),
     "done": (ctypes.c_int, (_Handle,)),
     "busy": (ctypes.c_int, (_Handle,)),
     "violation": (ctypes.c_char_p, (_Handle,)),
@@ -176,6 +177,11 @@ class Simulator:
     def cycle(self) -> int:
         """Cycles simulated so far."""
         return self._call("cycle")
+
+    @property
+    def pins(self) -> int:
+        """A hash of the values that all outputs of the design had in all cycles so far."""
+        return self._call("pins")
 
     @property
     def done(self) -> bool:
