@@ -7,9 +7,10 @@ holds its own weights and constants and requantises its own results, one pixel p
 
 from amaranth.hdl import Cat, Module, Mux, Signal, signed
 from amaranth.lib import data, wiring
-from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
+from narrows.hw.activation_memory import READ_LATENCY
+from narrows.hw.block_ram import BlockRam
 from narrows.hw.config import ACCUMULATOR_BITS, CONSTANT_BITS, EngineConfig
 from narrows.hw.delay import delayed
 from narrows.hw.ports import OutputRange
@@ -18,10 +19,12 @@ from narrows.hw.products import STRATEGIES
 from narrows.hw.requantise import Requantise
 from narrows.hw.walker import ADDRESS_BITS
 
-#: Cycles from an op at the array's port to its activations entering slice 0: the memory's two, then the zero point.
-ACTIVATION_DELAY = 3
-#: Cycles from an op entering slice 0's weight chain to its sum: memory 2, a plain register 1 and the products.
-SUM_DELAY = 3 + PRODUCTS_LATENCY
+#: Cycles from an op at the array's port to its activations entering slice 0: the memory's, a plain register, the zero point.
+ACTIVATION_DELAY = READ_LATENCY + 2
+#: Cycles from a weight's address to its factors at the multipliers: the memory's, and a plain register.
+WEIGHT_DELAY = BlockRam.LATENCY + 1
+#: Cycles from an op at the array's port to its sum.
+SUM_DELAY = ACTIVATION_DELAY + PRODUCTS_LATENCY
 
 
 def array_op(config: EngineConfig) -> data.StructLayout:
@@ -94,8 +97,8 @@ class Accumulate(data.Struct):
 class Slice(wiring.Component):
     """Output channel ``index`` of ``pixels`` pixels: weights, products, accumulators, constants, requantiser.
 
-    ``weight`` is the address of the op whose ``activations`` come ``ACTIVATION_DELAY`` cycles later and whose
-    ``accumulate``, ``constant`` and ``project`` come ``SUM_DELAY`` cycles later. After the last sum the pixels' bytes leave
+    ``weight`` is the address of the op whose ``activations`` come ``WEIGHT_DELAY`` cycles later, and ``accumulate``,
+    ``constant`` and ``project`` as many cycles after these as products take. After the last sum the pixels' bytes leave
     ``o`` in turn, the first ``LATENCY`` cycles after ``accumulate``.
     """
 
@@ -117,19 +120,15 @@ class Slice(wiring.Component):
         })
 
     def _local_memory(self, m, name, load, address):
-        """A word of this slice's memory, two cycles after its address: the memory's register, then its output register."""
-        depth, width = 1 << len(load.address), len(load.data)
-        m.submodules[name] = memory = Memory(shape=width, depth=depth, init=[])
-        write, read = memory.write_port(), memory.read_port()
-        word = Signal(width, name=f"{name}_word", reset_less=True)
+        """A word of this slice's memory, ``BlockRam.LATENCY`` cycles after its address."""
+        m.submodules[name] = memory = BlockRam(width=len(load.data), depth=1 << len(load.address))
         m.d.comb += [
-            write.en.eq(load.enable & (load.lane == self._index)),
-            write.addr.eq(load.address),
-            write.data.eq(load.data),
-            read.addr.eq(address),
+            memory.write_enable.eq(load.enable & (load.lane == self._index)),
+            memory.write_address.eq(load.address),
+            memory.write_data.eq(load.data),
+            memory.address.eq(address),
         ]
-        m.d.sync += word.eq(read.data)
-        return word
+        return memory.data
 
     def elaborate(self, platform):
         m = Module()
@@ -167,7 +166,7 @@ class Slice(wiring.Component):
 
 
 class PointwiseArray(wiring.Component):
-    """``outputs`` slices in a chain. ``op`` is taken every cycle it is ``valid``; its ``words`` come two cycles later.
+    """``outputs`` slices in a chain. ``op`` is taken every cycle it is ``valid``; its ``words`` come ``READ_LATENCY`` cycles later.
 
     Last ops must be ``pixels`` cycles apart or more, for a slice requantises one pixel per cycle. The first pixel's
     word leaves ``o`` ``latency`` cycles after the result's last op, the others follow. ``zero_points`` and ``ranges``
@@ -203,17 +202,17 @@ class PointwiseArray(wiring.Component):
             self.forming.eq(accumulate.valid),
         ]
         links = {
-            "weight": self.op.weight,
+            "weight": delayed(m, self.op.weight, ACTIVATION_DELAY - WEIGHT_DELAY, name="weight"),
             "activations": self._activations(m),
             "accumulate": delayed(m, accumulate, SUM_DELAY, name="accumulate", reset_less=False),
             "constant": delayed(m, self.op.constant, SUM_DELAY, name="constant"),
             "project": delayed(m, self.op.project, SUM_DELAY, name="project"),
             "load_weight": self.load_weight,
             "load_constant": self.load_constant,
+            "ranges": self.ranges,
         }
         for index in range(config.outputs):
             m.submodules[f"slice{index}"] = slice_ = Slice(config=config, index=index)
-            m.d.comb += slice_.ranges.eq(self.ranges)
             for name, link in links.items():
                 links[name] = here = Signal.like(link, name=f"{name}{index}")
                 m.d.sync += here.eq(link)
@@ -226,12 +225,13 @@ class PointwiseArray(wiring.Component):
         return m
 
     def _activations(self, m):
-        """Nine-bit factors, ``ACTIVATION_DELAY`` cycles after their op: two for the memory, one to take the zero point off."""
+        """Nine-bit factors, ``ACTIVATION_DELAY`` cycles after their op: the memory, a register, one to take the zero point off."""
         factors = Signal(pixel_factors(self._config), reset_less=True)
+        words = delayed(m, self.words, 1, name="words")
         zero_point = self.zero_points[delayed(m, self.op.project, ACTIVATION_DELAY - 1, name="project_read")]
         for pixel in range(self._config.pixels):
             for channel in range(self._config.group):
-                byte = self.words[pixel].word_select(channel, 8)
+                byte = words[pixel].word_select(channel, 8)
                 value = Cat(byte, byte[7] & self.signed_input).as_signed()
                 m.d.sync += factors[pixel][channel].eq(value - zero_point)
         return factors
