@@ -5,9 +5,9 @@
 // {DIB, DIA} and comes out as {DOB, DOA}.
 //
 // What a port shows while it writes is WRITEMODE's choice. What it reads from a word that the *other* port is writing is
-// undefined: nothing that is public promises old or new data. Here it is the old data with every written bit inverted. Yosys puts
-// logic behind the RAMs it infers for this case, so there it is no error. An output register (REGMODE "OUTREG"), which it
-// never infers, leaves no place for such logic: there the simulation stops. So it does when both ports write one word.
+// undefined: nothing that is public promises old or new data. Here it is the old data with every written bit inverted, as
+// in the gateware's own memories, so what uses such an answer computes something else than it should. If both ports write
+// one word the simulation stops.
 //
 // The ports have one clock; resets and chip selects stay low.
 module DP16KD #(
@@ -156,10 +156,6 @@ module DP16KD_PORT #(
     end
     if (enable && write && (mask & other_mask) != 0) begin
       $display("%m: DP16KD: both ports write one word in the same cycle");
-      $stop;
-    end
-    if (enable && !write && REGMODE == "OUTREG" && (WORD << place & other_mask) != 0) begin
-      $display("%m: DP16KD: one port reads a word that the other is writing");
       $stop;
     end
   end
