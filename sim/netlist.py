@@ -19,10 +19,19 @@ from narrows.network import NarrowsError
 #: Verilog of the primitives a netlist consists of.
 MODELS = tuple(sorted((Path(__file__).resolve().parent / "ecp5").glob("*.v")))
 
-#: Vectors are split so that Verilator sees no loop where one bit of a vector is made from another of it.
-SCRIPT = """\
+#: Synthesis as for a bitstream: registers that drive a `*_dup` signal are copies, and stay.
+SYNTHESIS = """\
 read_rtlil top.il
+hierarchy -top top
+proc
+flatten
+select -set copies w:*_dup* %a %ci:+[Q] t:$*dff* %i
+setattr -set keep 1 @copies
 synth_ecp5 -top top
+"""
+#: Vectors are split so that Verilator sees no loop where one bit of a vector is made from another of it.
+SCRIPT = f"""\
+{SYNTHESIS}
 splitnets
 opt_clean
 write_verilog -norename -noattr netlist.v

@@ -6,6 +6,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 from cocotb_harness import run_cocotb
 from ecp5_cells import Cells
+from ecp5_twins import Twins
 
 from narrows.sim.netlist import MODELS
 
@@ -74,3 +75,8 @@ def test_other_pins_do_not_build(kind, pin, output):
 def test_other_inputs_stop_the_simulation(kind, pin, output):
     with pytest.raises(AssertionError, match="not modelled"):
         run_cocotb(One(kind, pin, output), "bench_ecp5_one", sources=MODELS)
+
+
+def test_components_of_primitives():
+    """What the gateware builds of them does what its plain form does."""
+    run_cocotb(Twins(), "bench_ecp5_twins", sources=MODELS)
