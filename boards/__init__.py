@@ -1,7 +1,7 @@
 """Boards: pins, clocks and programming of real hardware. None has been tried.
 
-What a board runs is :class:`narrows.hw.system.System`, in a :class:`narrows.boards.board.Gateware`. A board's file adds what differs: its pins
-(from amaranth-boards), SDRAM part, lights. ``docs/add-a-board.md`` says how to write one.
+What a board runs is :class:`narrows.hw.system.System`, in a :class:`narrows.boards.board.Gateware`. A board's file adds what
+differs: its pins (from amaranth-boards), SDRAM part, lights. ``docs/add-a-board.md`` says how to write one.
 """
 
 from __future__ import annotations

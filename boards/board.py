@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from amaranth.hdl import ClockDomain, ClockSignal, Const, Elaboratable, Instance, Module, Signal
 from amaranth.lib import io, wiring
@@ -73,19 +73,19 @@ class Clocking:
 
     def _check(self, pll: Pll, config: EngineConfig) -> None:
         """The clock is only near the wanted one: a faster one must need no more cycles."""
-        exact = float(pll.output_mhz)
+        exact = pll.output_mhz  # as a fraction: 15 ns are two cycles of 133 1/3 MHz and not a hair more
         needed: SdramTiming = self.timing.part.at(clock_mhz=exact, cas_latency=self.timing.cas_latency)
         for field in dataclasses.fields(SdramTiming):
             name, built = field.name, getattr(self.timing, field.name)
             if name.startswith("t_") and name != "t_refi" and built < getattr(needed, name):
                 raise ValueError(
-                    f"The PLL's clock would be {exact:.3f} MHz, at which {config.sdram} needs a longer {name} than at "
+                    f"The PLL's clock would be {float(exact):.3f} MHz, at which {config.sdram} needs a longer {name} than at "
                     f"{config.sdram_mhz} MHz; choose another clock."
                 )
 
 
 class Gateware(Elaboratable):
-    """Everything on the FPGA of ``board``: :class:`narrows.hw.system.System` for ``config``, its clocks and pins.
+    """Everything on the FPGA of ``board``: ``system`` for ``config``, its clocks and pins.
 
     Domains: ``sync``, the engine's; ``sdram``, the same clock later, for the SDRAM's clock pin; ``raw``, the board's oscillator.
 
@@ -95,15 +95,18 @@ class Gateware(Elaboratable):
     register sees an edge while its neighbour is still held.
     """
 
-    def __init__(self, *, board: Board, config: EngineConfig) -> None:
-        self._board, self._config = board, config
+    #: Of each domain the cell and its port that has the clock.
+    CLOCKS: ClassVar[dict[str, tuple[str, str]]] = {"sync": ("gate", "CLKO"), "sdram": ("pll", "CLKOS"), "raw": ("reset", "CLK")}
+
+    def __init__(self, *, board: Board, config: EngineConfig, system: Callable[..., Elaboratable] = System) -> None:
+        self._board, self._config, self._system = board, config, system
         self.clocking = Clocking(board=board, config=config)
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         self._clocks(m, platform)
         hertz = round(self.clocking.pll.output_mhz * 1_000_000)
-        m.submodules.system = system = System(config=self._config, clock_hz=hertz)
+        m.submodules.system = system = self._system(config=self._config, clock_hz=hertz)
 
         memory = platform.request("sdram", 0, dir="-")
         m.submodules.sdram_pads = pads = SdramPads(part=self.clocking.timing.part, ports=memory)

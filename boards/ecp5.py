@@ -79,11 +79,11 @@ def place(netlist: dict[str, Any], bels: Mapping[str, str], *, device: str, top:
     on one BEL: the router's words for these are harder to read.
     """
     cells, sites, taken = placeable(netlist, top), SITES[device], dict[str, str]()
-    allowed = dict.fromkeys(MULTIPLIERS, set(sites.multipliers)) | dict.fromkeys(BLOCK_RAMS, set(sites.block_rams))
+    multipliers, block_rams = set(sites.multipliers), set(sites.block_rams)
     for name, bel in bels.items():
         if name not in cells:
             raise ValueError(f"The floorplan places {name}, which is no multiplier or block RAM of the netlist.")
-        if bel not in allowed[cells[name]]:
+        if bel not in (multipliers if cells[name] in MULTIPLIERS else block_rams):
             raise ValueError(f"The floorplan puts {name}, a {cells[name]}, on {bel}, where the {device} has none.")
         if bel in taken:
             raise ValueError(f"The floorplan puts {name} and {taken[bel]} both on {bel}.")

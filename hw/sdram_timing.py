@@ -66,13 +66,13 @@ class SdramPart:
     def size_bytes(self) -> int:
         return (1 << self.address_bits) * self.data_bits // 8
 
-    def at(self, *, clock_mhz: float, cas_latency: int | None = None) -> SdramTiming:
+    def at(self, *, clock_mhz: float | Fraction, cas_latency: int | None = None) -> SdramTiming:
         """This part's timing at a clock, with the lowest CAS latency the clock allows unless one is given."""
         allowed = sorted(latency for latency, mhz in self.max_mhz if clock_mhz <= mhz)
         if not allowed or cas_latency not in (None, *allowed):
             limits = ", ".join(f"{mhz:g} MHz at CAS latency {latency}" for latency, mhz in self.max_mhz)
             wanted = "" if cas_latency is None else f" at CAS latency {cas_latency}"
-            raise ValueError(f"{self.name} cannot run at {clock_mhz:g} MHz{wanted}; its limits are {limits}.")
+            raise ValueError(f"{self.name} cannot run at {float(clock_mhz):g} MHz{wanted}; its limits are {limits}.")
         period = 1000 / Fraction(clock_mhz)
 
         def cycles(nanoseconds: float, least: int = 1) -> int:
@@ -102,7 +102,7 @@ class SdramTiming:
     """
 
     part: SdramPart
-    clock_mhz: float
+    clock_mhz: float | Fraction
     cas_latency: int
     t_rcd: int
     t_rp: int
