@@ -28,7 +28,7 @@ read_rtlil top.il
 hierarchy -top top
 proc
 flatten
-{options}select -set copies w:*_dup* %ci:+[Q] t:$*dff* %i
+{options}select -set copies w:*_dup* %a %ci:+[Q] t:$*dff* %i
 setattr -set keep 1 @copies
 synth_ecp5 -top top
 write_json yosys.json
