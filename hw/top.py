@@ -11,7 +11,8 @@ from narrows.hw.counters import BLOCKS, WORDS, Counters
 from narrows.hw.dma import BYTE_ADDRESS_BITS, COUNT_BITS
 from narrows.hw.engine import Engine
 from narrows.hw.sdram import SdramController, sdram_pins
-from narrows.hw.sdram_timing import W9825G6KH_6
+from narrows.hw.sdram_io import IO_LATENCY, SdramRegisters
+from narrows.hw.sdram_timing import PARTS, SdramTiming
 
 
 class Register(IntEnum):
@@ -44,9 +45,9 @@ class Status(IntEnum):
     BAD = 8
 
 
-def memory_timing(config: EngineConfig):
-    """The SDRAM's timing at the engine's clock: a W9825G6KH-6, 32 MB, 16 bits wide."""
-    return W9825G6KH_6.at(clock_mhz=config.sdram_mhz)
+def memory_timing(config: EngineConfig) -> SdramTiming:
+    """The timing of the engine's SDRAM part at the engine's clock."""
+    return PARTS[config.sdram].at(clock_mhz=config.sdram_mhz)
 
 
 class Top(wiring.Component):
@@ -71,11 +72,13 @@ class Top(wiring.Component):
         m = Module()
         timing = memory_timing(self._config)
         m.submodules.engine = engine = Engine(config=self._config)
-        m.submodules.sdram = sdram = SdramController(timing=timing, startup_us=self._startup_us)
+        m.submodules.sdram = sdram = SdramController(timing=timing, startup_us=self._startup_us, io_latency=IO_LATENCY)
+        m.submodules.sdram_io = sdram_io = SdramRegisters(part=timing.part)
         m.submodules.counters = counters = Counters()
         for name in ("request", "read", "write"):
             wiring.connect(m, getattr(engine, name), getattr(sdram, name))
-        wiring.connect(m, wiring.flipped(self.sdram), sdram.pins)
+        wiring.connect(m, sdram.pins, sdram_io.controller)
+        wiring.connect(m, wiring.flipped(self.sdram), sdram_io.pins)
 
         address, words = Signal(BYTE_ADDRESS_BITS), Signal(COUNT_BITS)
         index, cycles = Signal(range(BLOCKS * WORDS)), Signal(32)
