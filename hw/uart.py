@@ -22,22 +22,29 @@ def _cycles(clock_hz: int, baud: int) -> Fraction:
 
 
 class _Bits:
-    """Bits of so many ``cycles``: ``end`` is high in the last one of each. The first after :meth:`begin` is ``first`` bits long."""
+    """Bits of so many ``cycles``: ``end`` is high in the last one of each. The first after :meth:`begin` is ``first`` bits long.
+
+    Ends are off by half a cycle at most, and by what the fraction of a cycle was rounded by.
+    """
 
     def __init__(self, m: Module, *, cycles: Fraction, first: Fraction):
-        whole, fraction = divmod(round(cycles * (1 << _FRACTION_BITS)), 1 << _FRACTION_BITS)
+        one = 1 << _FRACTION_BITS
+        bit, end = round(cycles * one), round(first * cycles * one) + one // 2
         # The count runs down to -1: so many cycles less two.
-        self._first = int(first * cycles) - 2
-        self._count = Signal(signed(max(whole, self._first).bit_length() + 1))
-        self._sum, longer = Signal(_FRACTION_BITS), Signal()
-        self.end = self._count < 0
-        m.d.sync += self._count.eq(self._count - 1)
+        count = Signal(signed(bit.bit_length() - _FRACTION_BITS + 1))
+        # The next bit's end in fractions of a cycle, and whether that bit is longer by a cycle.
+        fraction, longer = Signal(_FRACTION_BITS), Signal()
+        self.end = count < 0
+        m.d.sync += count.eq(count - 1)
         with m.If(self.end):
-            m.d.sync += [Cat(self._sum, longer).eq(self._sum + fraction), self._count.eq(Mux(longer, whole - 1, whole - 2))]
+            m.d.sync += [Cat(fraction, longer).eq(fraction + bit % one), count.eq(Mux(longer, bit // one - 1, bit // one - 2))]
+        self._begin = [
+            count.eq(end // one - 2), fraction.eq(end + bit), longer.eq((end + bit) // one - end // one - bit // one),
+        ]
 
     def begin(self):
         """What starts the first bit in the next cycle."""
-        return self._count.eq(self._first)
+        return self._begin
 
 
 class UartReceiver(wiring.Component):

@@ -184,7 +184,7 @@ async def overrun(dut) -> None:
 @cocotb.test(skip=RECEIVER)
 @cocotb.parametrize(idle=list(PATTERNS))
 async def sent(dut, idle: str) -> None:
-    """Every edge is within a cycle and a half of its place, and no byte lasts longer than its bits and a cycle or two."""
+    """Every edge is within a cycle of its place, and no byte lasts longer than its bits and a cycle or two."""
     await begin(dut)
     source = Source(dut, "i", idle=idle)
     data = random_bytes(40, seed=5)
@@ -204,7 +204,7 @@ async def sent(dut, idle: str) -> None:
         got.append(sum(level << n for n, level in enumerate(levels[1:9])))
         for edge in await edges:
             off = (edge - start) / BIT_PS
-            assert abs(off - round(off)) * BIT_PS <= 1.5 * PERIOD_PS, f"an edge {off} bits after the start"
+            assert abs(off - round(off)) * BIT_PS <= 1.01 * PERIOD_PS, f"an edge {off} bits after the start"
     assert bytes(got) == data
     if idle == "always":
         whole = (starts[-1] - starts[0]) / (len(data) - 1)
