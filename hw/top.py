@@ -1,6 +1,6 @@
 """Engine, memory controller, counters and the host's registers: all of a board but its link."""
 
-from enum import IntEnum
+from enum import IntEnum, IntFlag
 
 from amaranth.hdl import Array, Module, Mux, Signal, signed
 from amaranth.lib import wiring
@@ -50,7 +50,7 @@ PATIENCE = (1 << 28) - 1
 _DRAIN = 1 << 12
 
 
-class Status(IntEnum):
+class Status(IntFlag):
     """Bits of the status register: the memory is initialised, a program runs, it has ended, it made no sense, it is hung."""
 
     READY = 1

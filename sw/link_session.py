@@ -1,4 +1,4 @@
-"""The host's end of the link's frames and sequence: commands out, replies in, repeated where one was lost.
+"""The host's end of the link's sequence: commands out, replies in, repeated where one was lost.
 
 ``docs/link.md`` is the protocol. Nothing here waits without an end: a command is sent so many times, then that is an error.
 """
@@ -7,34 +7,36 @@ from __future__ import annotations
 
 import secrets
 import time
-import zlib
 from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
-from itertools import takewhile
+from dataclasses import dataclass
 from typing import Protocol
 
-from narrows.hw.link_protocol import CHECK_BYTES, ESCAPE, ESCAPED, FLAG, HEADER_BYTES, REPLY, REPLY_BYTES, VERSION, Command, Result
-from narrows.network import NarrowsError
+from narrows.hw.link_protocol import (
+    CHECK_BYTES,
+    FLAG,
+    HEADER_BYTES,
+    MAX_DATA,
+    REPLY_BYTES,
+    Command,
+    Result,
+)
+from narrows.link_frame import Identity, LinkError, Reply, Request
 
 #: Times that one command is sent, and times that nothing at all comes back before the board is given up.
 _TRIES, _SILENCES = 50, 8
 
-#: Bytes a second that the slowest checksum adds up, with the engine at the memory all the time.
-_CHECKSUM_RATE = 4_000_000
-
 #: Bits on the line for a byte that has to be escaped.
 _LINE_BITS = 20
 
-_WHAT = {
+#: Bytes between two flags that could still be a reply, all of them escaped.
+_LONGEST = 2 * (REPLY_BYTES + MAX_DATA + CHECK_BYTES)
+
+_WHAT: dict[int, str] = {
     Result.BUSY: "the engine is running: wait for its end, or reset it",
     Result.ARGUMENT: "the address or the number of bytes is not one the board has",
     Result.UNKNOWN: "the board does not know this command",
 }
-
-
-class LinkError(NarrowsError):
-    """The board did not answer, refused a command, or is not the one it should be."""
 
 
 class Port(Protocol):
@@ -43,57 +45,6 @@ class Port(Protocol):
     def read(self, size: int, /) -> bytes: ...
 
     def write(self, data: bytes, /) -> int | None: ...
-
-
-@dataclass(frozen=True, kw_only=True)
-class Identity:
-    """Who answers: what the board said of itself. Sizes in bytes; ``digest`` as :attr:`EngineConfig.digest`."""
-
-    window: int
-    room: int
-    max_data: int
-    memory_bytes: int
-    clock_hz: int
-    digest: str
-
-    @classmethod
-    def of(cls, data: bytes) -> Identity:
-        """From the data of the reply to ``HELLO``."""
-        if data[4] != VERSION:
-            raise LinkError(f"The board speaks version {data[4]} of the link's protocol, this program version {VERSION}: build the board's gateware again.")
-        numbers = (int.from_bytes(data[begin:end], "little") for begin, end in ((5, 6), (6, 8), (8, 10), (10, 14), (14, 18)))
-        window, room, max_data, memory_bytes, clock_hz = numbers
-        return cls(
-            window=window, room=room, max_data=max_data, memory_bytes=memory_bytes, clock_hz=clock_hz, digest=data[18:26].hex()
-        )
-
-
-@dataclass(frozen=True)
-class Request:
-    """A command and its numbers."""
-
-    command: Command
-    a: int = 0
-    b: int = 0
-    data: bytes = b""
-
-    @property
-    def writes(self) -> bool:
-        return self.command in (Command.WRITE_REGISTER, Command.WRITE_MEMORY)
-
-    @property
-    def reply_bytes(self) -> int:
-        """Data bytes of the reply, if all goes well."""
-        return {Command.READ_MEMORY: self.b, Command.WRITE_REGISTER: 0, Command.WRITE_MEMORY: 0}.get(self.command, 4)
-
-    @property
-    def seconds(self) -> float:
-        """How long it may take to carry it out."""
-        return self.b / _CHECKSUM_RATE if self.command == Command.CHECKSUM else 0.0
-
-    def frame(self, sequence: int) -> bytes:
-        header = bytes([sequence, self.command]) + self.a.to_bytes(4, "little") + self.b.to_bytes(4, "little")
-        return encode(header + self.data)
 
 
 @dataclass
@@ -107,63 +58,46 @@ class _Pending:
     result: int | None = None
     data: bytes = b""
 
-
-def encode(content: bytes) -> bytes:
-    """``content`` with its check, escaped, between flags."""
-    whole = content + zlib.crc32(content).to_bytes(CHECK_BYTES, "little")
-    for byte in (ESCAPE, FLAG):
-        whole = whole.replace(bytes([byte]), bytes([ESCAPE, byte ^ ESCAPED]))
-    return bytes([FLAG]) + whole + bytes([FLAG])
+    @property
+    def size(self) -> int:
+        """Bytes of the frame that the board has to keep."""
+        return HEADER_BYTES + len(self.request.data) + CHECK_BYTES
 
 
-def decode(frame: bytes) -> bytes | None:
-    """The content of what was between two flags, or nothing if its check is wrong."""
-    first, *rest = frame.split(bytes([ESCAPE]))
-    if not all(rest):
-        return None
-    whole = first + b"".join(bytes([part[0] ^ ESCAPED]) + part[1:] for part in rest)
-    content, check = whole[:-CHECK_BYTES], whole[-CHECK_BYTES:]
-    return content if len(content) >= REPLY_BYTES and zlib.crc32(content).to_bytes(CHECK_BYTES, "little") == check else None
-
-
-@dataclass
 class Session:
-    """Sends commands over ``port`` and hands their replies on. ``patience``: seconds without a reply, beside those that the
-    line and the command take, after which commands are repeated; ``baud`` is the line's rate, from the port unless given."""
+    """Sends commands over ``port`` and hands their replies on.
 
-    port: Port
-    patience: float = 0.25
-    baud: int = 0
-    _greeted: bool = False
-    _next: int = 0
-    _received: bytearray = field(default_factory=bytearray)
-    _flight: deque[tuple[int, int]] = field(default_factory=deque)  # sequence number and bytes of what was sent, oldest first
+    ``patience``: seconds without a reply, beside those that the line and the command take, after which commands are repeated;
+    ``baud`` is the line's rate, that of the port unless given.
+    """
 
-    def __post_init__(self) -> None:
-        if getattr(self.port, "timeout", 0) is None:
-            raise LinkError("The port has no time-out: a board that is silent would be waited for without an end. Open it with timeout=0.02.")
-        self.baud = self.baud or getattr(self.port, "baudrate", 0) or 3_000_000
-        self._identity: Identity | None = None
+    def __init__(self, port: Port, *, patience: float = 0.25, baud: int = 0) -> None:
+        if getattr(port, "timeout", 0) is None:
+            raise LinkError("The port has no time-out, so a silent board would be waited for without an end: open it with timeout=0.02.")
+        self._port, self._least_patience = port, patience
+        self._baud = baud or getattr(port, "baudrate", 0) or 3_000_000
+        self._identity: Identity | None = None  # of the session, or none
+        self._received = bytearray()
+        self.next = 0
+        self.flight: deque[tuple[int, int]] = deque()  # sequence numbers and sizes of what was sent, oldest first
 
     def hello(self) -> Identity:
         """Begin a session, also after anything that went wrong."""
-        self._greeted = False
         nonce = secrets.token_bytes(4)
         request = Request(Command.HELLO, int.from_bytes(nonce, "little"))
-        # What was sent before is answered or dropped before this.
-        self._flight.clear()
+        self._identity = None
+        self.flight.clear()  # what was sent before is answered, or dropped, before this is
         for _ in range(_SILENCES):
-            self._write(request.frame(self._next))
-            end = time.monotonic() + self.patience
+            self.write(request.frame(self.next))
+            end = time.monotonic() + self._least_patience
             while time.monotonic() < end:
-                for sequence, command, result, _expected, data in self._replies(1):
-                    if (sequence, command, result) == (self._next, Command.HELLO, Result.OK) and data[:4] == nonce:
-                        self._identity = Identity.of(data)
-                        self._greeted, self._next = True, (self._next + 1) % 256
+                for reply in self.replies(0):
+                    if (reply.sequence, reply.command, reply.result) == (self.next, Command.HELLO, Result.OK) and reply.data[:4] == nonce:
+                        self._identity = Identity.of(reply.data)
+                        self.next = (self.next + 1) % 256
                         return self._identity
         raise LinkError(
-            "The board does not answer. Is it the right port, is the gateware loaded, and built for "
-            f"{self.baud} baud? (narrows doctor lists the ports.)"
+            f"The board does not answer. Is it the right port, is the gateware loaded, and was it built for {self._baud} baud?"
         )
 
     def run(self, requests: Iterable[Request], take: Callable[[int, bytes], None] = lambda _index, _data: None) -> None:
@@ -172,83 +106,143 @@ class Session:
         Many are under way at once, but never one that reads and one that writes. A command that is refused ends it all when
         what is under way has been answered. After an exception the next call begins a new session.
         """
-        if not self._greeted:
-            self.hello()
-        try:
-            self._run(requests, take)
-        except BaseException:
-            self._greeted = False
-            raise
+        identity = self._identity or self.hello()
+        self._identity = None
+        _Batch(self, identity, requests, take).run()
+        self._identity = identity
 
-    def _run(self, requests: Iterable[Request], take: Callable[[int, bytes], None]) -> None:
-        identity = self._identity
-        assert identity is not None
-        source = iter(requests)
-        coming = next(source, None)
-        pending: deque[_Pending] = deque()
-        again: list[_Pending] = []  # to be sent once more, oldest first
-        taken, silences, refused = 0, 0, None
-        progress = time.monotonic()
-        while pending or (coming and not refused):
-            # Out: what is repeated goes first.
-            out = bytearray()
-            while True:
-                fresh = not again
-                if fresh and (
-                    coming is None or refused or len(pending) >= identity.window
-                    or (pending and pending[0].request.writes != coming.writes)
-                ):
-                    break
-                if fresh:
-                    assert coming is not None
-                    command = _Pending(self._next, coming, coming.frame(self._next))
-                else:
-                    command = again[0]
-                size = HEADER_BYTES + len(command.request.data) + CHECK_BYTES
-                if self._flight and sum(bytes_ for _, bytes_ in self._flight) + size > identity.room:
-                    break
-                if fresh:
-                    pending.append(command)
-                    self._next, coming = (self._next + 1) % 256, next(source, None)
-                else:
-                    again.pop(0)
-                command.tries += 1
-                if command.tries > _TRIES:
-                    raise LinkError(f"A command was sent {_TRIES} times and never answered well: the line is too noisy.")
-                if not self._flight:
-                    progress = time.monotonic()
-                self._flight.append((command.sequence, size))
-                out += command.frame
-            self._write(bytes(out))
-            # In.
-            replies = self._replies(self._expected_bytes(pending))
-            for sequence, _command, result, expected, data in replies:
-                self._check_session(result, expected, pending)
-                lost = self._resolve(sequence)
-                command = next((one for one in pending if one.sequence == sequence), None)
-                if command and command.result is None and result != Result.ORDER:
-                    if result == Result.OK and len(data) != command.request.reply_bytes:
-                        raise LinkError(f"The board answered {command.request.command.name} with {len(data)} bytes.")
-                    command.result, command.data = result, data
-                    progress, silences = time.monotonic(), 0
-                elif command:
+    def room(self, identity: Identity, size: int) -> bool:
+        """Whether a command of ``size`` bytes may be sent now."""
+        return not self.flight or sum(sent for _, sent in self.flight) + size <= identity.room
+
+    def patience(self, requests: Iterable[Request]) -> float:
+        """Seconds in which one of ``requests`` must be answered."""
+        line = sum(sent for _, sent in self.flight)
+        work = 0.0
+        for request in requests:
+            line += request.reply_bytes + 2 * CHECK_BYTES + REPLY_BYTES
+            work = max(work, request.seconds)
+        return self._least_patience + work + _LINE_BITS * line / self._baud
+
+    def write(self, data: bytes) -> None:
+        try:
+            self._port.write(data)
+        except OSError as error:
+            raise LinkError(f"The port can't be written to: {error}.") from error
+
+    def replies(self, data_bytes: int) -> list[Reply]:
+        """Good replies among what has come in, or comes before the port's time-out; the next one should have ``data_bytes``."""
+        wanted = max(2 + REPLY_BYTES + data_bytes + CHECK_BYTES - len(self._received), 1)
+        try:
+            self._received += self._port.read(max(wanted, getattr(self._port, "in_waiting", 0)))
+        except OSError as error:
+            raise LinkError(f"The port can't be read: {error}.") from error
+        *frames, rest = self._received.split(bytes([FLAG]))
+        self._received = rest[-_LONGEST:]
+        return [reply for reply in map(Reply.of, map(bytes, filter(None, frames))) if reply]
+
+
+class _Batch:
+    """One run of commands."""
+
+    def __init__(self, session: Session, identity: Identity, requests: Iterable[Request], take: Callable[[int, bytes], None]) -> None:
+        self._session, self._identity, self._take = session, identity, take
+        self._source = iter(requests)
+        self._coming = next(self._source, None)
+        self._pending: deque[_Pending] = deque()
+        self._again: list[_Pending] = []  # to be sent once more
+        self._taken, self._silences = 0, 0
+        self._refused: _Pending | None = None
+        self._progress = time.monotonic()
+
+    def run(self) -> None:
+        while self._pending or (self._coming and not self._refused):
+            self._send()
+            self._receive()
+            self._hand_on()
+            self._look_at_the_clock()
+        if self._refused:
+            request, result = self._refused.request, self._refused.result
+            what = _WHAT.get(result or 0, f"result {result}")
+            raise LinkError(f"The board refused {request.command.name} with {request.a:#x} and {request.b:#x}: {what}.")
+
+    def _send(self) -> None:
+        """All that may be sent: what is repeated goes first."""
+        out = bytearray()
+        while command := self._choose():
+            command.tries += 1
+            if command.tries > _TRIES:
+                raise LinkError(f"A command was sent {_TRIES} times without an answer: the line is too noisy, or the board too busy.")
+            if not self._session.flight:
+                self._progress = time.monotonic()
+            self._session.flight.append((command.sequence, command.size))
+            out += command.frame
+        if out:
+            self._session.write(bytes(out))
+
+    def _choose(self) -> _Pending | None:
+        """What is sent next, if there is room for it."""
+        session = self._session
+        if self._again:
+            return self._again.pop(0) if session.room(self._identity, self._again[0].size) else None
+        request = self._coming
+        if request is None or self._refused or len(self._pending) >= self._identity.window:
+            return None
+        if self._pending and self._pending[0].request.writes != request.writes:
+            return None
+        command = _Pending(session.next, request, request.frame(session.next))
+        if not session.room(self._identity, command.size):
+            return None
+        session.next = (session.next + 1) % 256
+        self._coming = next(self._source, None)
+        self._pending.append(command)
+        return command
+
+    def _receive(self) -> None:
+        """Replies to their commands. As they come in order, what was sent before a command that is answered has been lost."""
+        flight = self._session.flight
+        waiting = {command.sequence: command for command in self._pending if command.result is None}
+        for reply in self._session.replies(next((command.request.reply_bytes for command in waiting.values()), 0)):
+            self._check(reply)
+            lost = [reply.sequence] if reply.result == Result.ORDER else []
+            if reply.sequence in (sequence for sequence, _ in flight):
+                while (sequence := flight.popleft()[0]) != reply.sequence:
                     lost.append(sequence)
-                again = self._to_repeat(pending, again, lost)
-            while pending and pending[0].result is not None:
-                command = pending.popleft()
-                if command.result == Result.OK and not refused:
-                    take(taken, command.data)
-                    taken += 1
-                elif command.result != Result.OK:
-                    refused = refused or command
-            if pending and time.monotonic() - progress > self._patience(pending):
-                silences += 1
-                if silences > _SILENCES:
-                    raise LinkError(f"The board has stopped answering ({taken} commands were carried out).")
-                self._flight.clear()
-                again = [command for command in pending if command.result is None]
-                progress = time.monotonic()
-        if refused:
-            what = _WHAT.get(Result(refused.result or 0), f"result {refused.result}")
-            request = refused.request
-            raise LinkError(f"The board refused {request.command.name} of {request.a:#x}, {request.b:#x}: {what}.")
+            command = waiting.get(reply.sequence)
+            if command and reply.result != Result.ORDER:
+                if reply.result == Result.OK and len(reply.data) != command.request.reply_bytes:
+                    raise LinkError(f"The board answered {command.request.command.name} with {len(reply.data)} bytes.")
+                command.result, command.data = reply.result, reply.data
+                del waiting[reply.sequence]
+                self._progress, self._silences = time.monotonic(), 0
+            under_way = {sequence for sequence, _ in flight}
+            again = {command.sequence for command in self._again} | set(lost) - under_way
+            self._again = [command for sequence, command in waiting.items() if sequence in again]
+
+    def _check(self, reply: Reply) -> None:
+        """A gateware that has forgotten the session does not expect what it should."""
+        first = self._pending[0].sequence if self._pending else self._session.next
+        known = (reply.expected - first) % 256 <= (self._session.next - first) % 256
+        if reply.result == Result.NO_SESSION or not known:
+            raise LinkError("The board has begun anew: its power or its gateware was lost in between. Load the network again.")
+
+    def _hand_on(self) -> None:
+        """The replies that nothing before them is missing of."""
+        while self._pending and self._pending[0].result is not None:
+            command = self._pending.popleft()
+            if command.result != Result.OK:
+                self._refused = self._refused or command
+            elif not self._refused:
+                self._take(self._taken, command.data)
+                self._taken += 1
+
+    def _look_at_the_clock(self) -> None:
+        """After a long silence all that is unanswered is sent again."""
+        session = self._session
+        waiting = [command for command in self._pending if command.result is None]
+        if waiting and time.monotonic() - self._progress > session.patience(command.request for command in waiting):
+            self._silences += 1
+            if self._silences > _SILENCES:
+                raise LinkError(f"The board has stopped answering, after {self._taken} commands of this kind.")
+            session.flight.clear()
+            self._again, self._progress = waiting, time.monotonic()
