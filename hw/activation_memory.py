@@ -7,7 +7,7 @@ from amaranth.lib.wiring import In, Out
 
 from narrows.hw.config import EngineConfig
 from narrows.hw.ports import activation_write
-from narrows.hw.walker import ADDRESS_BITS
+from narrows.hw.walker import ADDRESS_BITS, bank_bits
 
 #: Cycles from an address to its data, on both ports.
 READ_LATENCY = 2
@@ -15,7 +15,7 @@ READ_LATENCY = 2
 
 def activation_read(config: EngineConfig) -> data.StructLayout:
     """A request for one word of one bank."""
-    return data.StructLayout({"bank": (config.pixels - 1).bit_length(), "address": ADDRESS_BITS})
+    return data.StructLayout({"bank": bank_bits(config.pixels), "address": ADDRESS_BITS})
 
 
 class ActivationMemory(wiring.Component):
@@ -74,7 +74,7 @@ class ActivationMemory(wiring.Component):
 
         for client, mark in zip(self.writes, self.marks):
             m.d.sync += mark.eq(Mux(client.valid & client.ready, client.payload.mark, 0))
-        bank = Signal((self._config.pixels - 1).bit_length())
+        bank = Signal(bank_bits(self._config.pixels))
         for index, client in enumerate(self.reads):
             taken = Signal(name=f"taken{index}")
             m.d.sync += [taken.eq(client.valid & client.ready), self.answers[index].eq(taken)]

@@ -72,8 +72,8 @@ class EngineConfig:
             raise ValueError(f"group must be 4, 8 or 16 channels, not {self.group}.")
         if self.outputs != self.group:
             raise ValueError(f"outputs must equal group ({self.group}): a result word holds one group of channels, not {self.outputs}.")
-        if self.pixels not in (2, 4):
-            raise ValueError(f"pixels must be 2 or 4, not {self.pixels}.")
+        if self.pixels not in (1, 2, 4):
+            raise ValueError(f"pixels must be 1, 2 or 4, not {self.pixels}.")
         if self.requantisers != self.outputs:
             raise ValueError(f"requantisers must equal outputs ({self.outputs}), one per slice, not {self.requantisers}.")
         if not 1 <= self.depthwise_requantisers <= self.group or -(-self.group // self.depthwise_requantisers) > 3:
@@ -112,3 +112,9 @@ class EngineConfig:
     def digest(self) -> str:
         """Sixteen hex digits that name this configuration. A program is for one engine; hosts read the first eight from the gateware."""
         return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()[:16]
+
+
+#: An engine for a chip of the LFE5U-25F's class: 28 multipliers, 56 block RAMs.
+ECP5_25F = EngineConfig(
+    group=4, outputs=4, pixels=1, requantisers=4, depthwise_requantisers=2, residual_lanes=1, activation_words=9216, line_words=1024,
+)  # fmt: skip

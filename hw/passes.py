@@ -29,7 +29,7 @@ def pass_fields(config: EngineConfig) -> data.StructLayout:
     return data.StructLayout({
         "slices": 12, "groups": 12, "segments": 16, "segment_pixels": 16, "tail_pixels": 16,
         "pairs": 16, "tail_pairs": 16, "tail_mask": config.pixels,
-        "depth": 12, "cycles": 12, "lead": range(config.pixels),
+        "depth": 12, "cycles": 12, "lead": range(max(config.pixels, 2)),
         "base": ADDRESS_BITS, "size": ADDRESS_BITS, "segment_words": ADDRESS_BITS,
         "room": POSITION_BITS,
         "weight": COUNT_BITS, "constant": COUNT_BITS,
@@ -78,7 +78,8 @@ class Group(data.StructLayout):
 
 
 class GroupWalk(wiring.Component):
-    """The outer loops of a pass. ``group`` may be taken (``take``) when ``ready``; the next is ready two cycles later at best.
+    """The outer loops of a pass. ``group`` may be taken (``take``) when ``ready``; the next is ready two cycles later at best, so a
+    group of a single op is followed by a cycle without one.
 
     A group is ready when its weights and constants are loaded (``weights``, ``constants``: counts of loaded words), its
     segment's source pixels are there (``available``, of this plane) and there is ``room`` for its results beyond those

@@ -24,6 +24,8 @@ OUTPUTS = (
 )  # fmt: skip
 #: Cycles from the cycle that completes a group's credits to its first op.
 CREDIT_LATENCY = 3
+#: Cycles from the one in which a group may begin to that in which the next one of its stage may, if it is over by then.
+GROUP_LATENCY = 2
 
 
 @dataclass
@@ -93,10 +95,14 @@ class Model:
     left: dict[str, list[Group]] = field(default_factory=dict)
     at: int = 0  # op within the owner's group
     owner: str | None = None
+    cycle: int = 0
+    since: dict[str, int] = field(default_factory=dict)  # from when on the first group left may go
+    not_before: dict[str, int] = field(default_factory=dict)
 
     def step(self, given: list[dict], expected: dict) -> None:
         """One more cycle, the last of ``given``; ``expected`` becomes the outputs of the next."""
         now = given[-1]
+        self.cycle += 1
         expected["begin"], expected["op"], expected["valid"] = 0, None, 0
         expected["released_weights"], expected["released_constants"] = expected.pop("release", (
             expected["released_weights"], expected["released_constants"]))  # fmt: skip
@@ -104,6 +110,9 @@ class Model:
         for stage in reversed(STAGES):
             left = self.left.get(stage)
             if left and all(len(given) > 2 and given[-CREDIT_LATENCY].get(f"{stage}_{name}", -1) >= n for name, n in left[0].needs.items()):
+                if self.cycle < self.not_before.get(stage, 0):
+                    continue
+                self.since.setdefault(stage, self.cycle)
                 begins = left[0].ops[self.at if self.owner == stage else 0]["begin"]
                 if not (stage == "project" and begins and now["hold"]):
                     ready.append(stage)
@@ -115,6 +124,7 @@ class Model:
             self.owner, self.at = stage, self.at + 1
             if self.at == len(group.ops):
                 self.left[stage].pop(0)
+                self.not_before[stage] = self.since.pop(stage) + GROUP_LATENCY
                 self.owner, self.at = None, 0
                 if group.consumed is not None:
                     expected[f"{stage}_consumed"] = group.consumed
@@ -257,6 +267,8 @@ async def drawn(dut) -> None:
 async def full_rate(dut, depth: int, pairs: int) -> None:
     """With all credits there is an op in every cycle from start to end: groups * pairs * cycles, and the start's latency."""
     await setup(dut)
+    if max(depth, PIXELS) == 1:
+        pairs = max(pairs, GROUP_LATENCY)
     stage = STAGE | {"depth": depth, "segment": pairs * PIXELS, "plane": 4 * pairs * PIXELS, "slices": 2, "groups": 3, "size": 400}
     for used in (STAGES, STAGES[:1], STAGES[1:]):
         case = dict.fromkeys(used, stage) | {"weight": 7, "constant": 9, "delay": 0, "seed": 1, "hold": None}

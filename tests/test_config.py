@@ -19,7 +19,7 @@ def test_powers_of_two(name, value):
 @pytest.mark.parametrize(("changes", "pattern"), [
     ({"group": 2}, "group must be 4, 8 or 16 channels, not 2"),
     ({"group": 16}, "outputs must equal group .16.* not 8"),
-    ({"pixels": 8}, "pixels must be 2 or 4, not 8"),
+    ({"pixels": 8}, "pixels must be 1, 2 or 4, not 8"),
     ({"requantisers": 4}, "requantisers must equal outputs .8., one per slice, not 4"),
     ({"depthwise_requantisers": 2}, "8 results around in three cycles, 2 can't"),
     ({"depthwise_requantisers": 0}, "8 results around in three cycles, 0 can't"),
