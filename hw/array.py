@@ -8,9 +8,10 @@ share if there are fewer; only bytes leave the chain.
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, signed
 from amaranth.lib import data, wiring
-from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
+from narrows.hw.activation_memory import READ_LATENCY
+from narrows.hw.block_ram import BlockRam
 from narrows.hw.config import ACCUMULATOR_BITS, CONSTANT_BITS, EngineConfig
 from narrows.hw.delay import delayed
 from narrows.hw.ports import OutputRange
@@ -19,10 +20,12 @@ from narrows.hw.products import STRATEGIES
 from narrows.hw.requantise import Requantise
 from narrows.hw.walker import ADDRESS_BITS
 
-#: Cycles from an op at the array's port to its activations entering slice 0: the memory's two, then the zero point.
-ACTIVATION_DELAY = 3
-#: Cycles from an op entering slice 0's weight chain to its sum: memory 2, a plain register 1 and the products.
-SUM_DELAY = 3 + PRODUCTS_LATENCY
+#: Cycles from an op at the array's port to its activations entering slice 0: the memory's, a plain register, the zero point.
+ACTIVATION_DELAY = READ_LATENCY + 2
+#: Cycles from a weight's address to its factors at the multipliers: the memory's, and a plain register.
+WEIGHT_DELAY = BlockRam.LATENCY + 1
+#: Cycles from an op at the array's port to its sum.
+SUM_DELAY = ACTIVATION_DELAY + PRODUCTS_LATENCY
 
 
 def array_op(config: EngineConfig) -> data.StructLayout:
@@ -93,28 +96,24 @@ class Accumulate(data.Struct):
 
 
 def local_memory(m, name, load, address, *, index, sharing=1):
-    """A word of a memory that holds ``sharing`` lanes' loads, those from lane ``index * sharing`` on, two cycles after its
-    address: the memory's register, then its output register. The lane is the address's lowest bits."""
+    """A word of a memory that holds ``sharing`` lanes' loads, those from lane ``index * sharing`` on, ``BlockRam.LATENCY``
+    cycles after its address. The lane is the address's lowest bits."""
     lane_bits = (sharing - 1).bit_length()
-    width = len(load.data)
-    m.submodules[name] = memory = Memory(shape=width, depth=sharing << len(load.address), init=[])
-    write, read = memory.write_port(), memory.read_port()
-    word = Signal(width, name=f"{name}_word", reset_less=True)
+    m.submodules[name] = memory = BlockRam(width=len(load.data), depth=sharing << len(load.address))
     m.d.comb += [
-        write.en.eq(load.enable & (load.lane >> lane_bits == index)),
-        write.addr.eq(Cat(load.lane[:lane_bits], load.address)),
-        write.data.eq(load.data),
-        read.addr.eq(address),
+        memory.write_enable.eq(load.enable & (load.lane >> lane_bits == index)),
+        memory.write_address.eq(Cat(load.lane[:lane_bits], load.address)),
+        memory.write_data.eq(load.data),
+        memory.address.eq(address),
     ]
-    m.d.sync += word.eq(read.data)
-    return word
+    return memory.data
 
 
 class Slice(wiring.Component):
     """Output channel ``index`` of ``pixels`` pixels: weights, products, accumulators.
 
-    ``weight`` is the address of the op whose ``activations`` come ``ACTIVATION_DELAY`` cycles later and whose
-    ``accumulate`` comes ``SUM_DELAY`` cycles later. ``sums`` follow ``accumulate`` by one cycle.
+    ``weight`` is the address of the op whose ``activations`` come ``WEIGHT_DELAY`` cycles later, and ``accumulate`` as many
+    cycles after these as products take. ``sums`` follow ``accumulate`` by one cycle.
     """
 
     def __init__(self, *, config: EngineConfig, index: int):
@@ -199,7 +198,7 @@ class Results(wiring.Component):
 
 
 class PointwiseArray(wiring.Component):
-    """``outputs`` slices in a chain. ``op`` is taken every cycle it is ``valid``; its ``words`` come two cycles later.
+    """``outputs`` slices in a chain. ``op`` is taken every cycle it is ``valid``; its ``words`` come ``READ_LATENCY`` cycles later.
 
     Last ops must be ``config.result_spacing`` cycles apart or more, for a requantiser takes one pixel per cycle. The first pixel's
     word leaves ``o`` ``latency`` cycles after the result's last op, the others follow. ``zero_points`` and ``ranges``
@@ -235,13 +234,14 @@ class PointwiseArray(wiring.Component):
             self.forming.eq(accumulate.valid),
         ]
         links = {
-            "weight": self.op.weight,
+            "weight": delayed(m, self.op.weight, ACTIVATION_DELAY - WEIGHT_DELAY, name="weight"),
             "activations": self._activations(m),
             "accumulate": delayed(m, accumulate, SUM_DELAY, name="accumulate", reset_less=False),
             "constant": delayed(m, self.op.constant, SUM_DELAY, name="constant"),
             "project": delayed(m, self.op.project, SUM_DELAY, name="project"),
             "load_weight": self.load_weight,
             "load_constant": self.load_constant,
+            "ranges": self.ranges,
         }
         for index in range(config.outputs):
             m.submodules[f"slice{index}"] = slice_ = Slice(config=config, index=index)
@@ -252,7 +252,7 @@ class PointwiseArray(wiring.Component):
             number, k = divmod(index, config.sharing)
             if k == 0:
                 m.submodules[f"results{number}"] = results = Results(config=config, index=number)
-                m.d.comb += [results.ranges.eq(self.ranges), results.load_constant.eq(links["load_constant"])]
+                m.d.comb += [results.ranges.eq(links["ranges"]), results.load_constant.eq(links["load_constant"])]
             m.d.comb += [
                 results.last[k].eq(links["accumulate"].valid & links["accumulate"].last),
                 results.constant[k].eq(links["constant"]), results.project[k].eq(links["project"]),
@@ -266,12 +266,13 @@ class PointwiseArray(wiring.Component):
         return m
 
     def _activations(self, m):
-        """Nine-bit factors, ``ACTIVATION_DELAY`` cycles after their op: two for the memory, one to take the zero point off."""
+        """Nine-bit factors, ``ACTIVATION_DELAY`` cycles after their op: the memory, a register, one to take the zero point off."""
         factors = Signal(pixel_factors(self._config), reset_less=True)
+        words = delayed(m, self.words, 1, name="words")
         zero_point = self.zero_points[delayed(m, self.op.project, ACTIVATION_DELAY - 1, name="project_read")]
         for pixel in range(self._config.pixels):
             for channel in range(self._config.group):
-                byte = self.words[pixel].word_select(channel, 8)
+                byte = words[pixel].word_select(channel, 8)
                 value = Cat(byte, byte[7] & self.signed_input).as_signed()
                 m.d.sync += factors[pixel][channel].eq(value - zero_point)
         return factors

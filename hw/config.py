@@ -55,7 +55,7 @@ class EngineConfig:
     products: Literal["direct"] = "direct"
     requantisers: int = 8
     depthwise_requantisers: int = 3
-    residual_lanes: int = 4
+    residual_lanes: int = 2
     activation_words: int = 26624
     line_words: int = 2048
     weight_words: int = 512

@@ -93,17 +93,19 @@ class Top(wiring.Component):
         start = Signal()
         m.d.comb += start.eq(write[Register.CONTROL] & bus.write_data[0] & ~busy)
 
+        # The engine's done is that of the program before until its reset has reached it.
+        started = Signal(4)
+        m.d.sync += started.eq(started >> 1)
+
         # A frame lasts from the start command to the engine's done: by then the last word is in external memory.
         with m.If(busy):
             m.d.sync += cycles.eq(cycles + 1)
-            with m.If(engine.done & ~engine.start):
+            with m.If(engine.done & ~started.any()):
                 m.d.sync += [busy.eq(0), done.eq(1)]
-        started = Signal(2)
-        m.d.sync += started.eq(started >> 1)
         with m.If(start):
-            m.d.sync += [busy.eq(1), done.eq(0), cycles.eq(0), started.eq(0b11)]
+            m.d.sync += [busy.eq(1), done.eq(0), cycles.eq(0), started.eq(~0)]
         m.d.comb += [
-            engine.start.eq(started[1]), engine.address.eq(address), engine.words.eq(words),
+            engine.start.eq(started[-1]), engine.address.eq(address), engine.words.eq(words),
             counters.clear.eq(start), counters.run.eq(busy), counters.events.eq(engine.events), counters.block.eq(engine.block),
             counters.index.eq(index),
             self.busy.eq(busy), self.done.eq(done), self.block_done.eq(engine.block),

@@ -11,6 +11,7 @@ from cocotb_harness import PATTERNS, cases, pack, start
 from test_array import CONFIGS
 
 from narrows import kernels
+from narrows.hw.activation_memory import READ_LATENCY
 from narrows.hw.array import array_op, array_result, constant_load, weight_load
 from narrows.hw.config import BIAS_BITS
 from narrows.hw.ports import ChannelConstants, OutputRange
@@ -23,7 +24,7 @@ STAGES = ("expand", "project")
 OP, RESULT = array_op(CONFIG), array_result(CONFIG)
 WEIGHT, CONSTANT = weight_load(CONFIG), constant_load(CONFIG)
 #: Cycles from an op to its words, as activation memory has them.
-MEMORY = 2
+MEMORY = READ_LATENCY
 
 
 def numbers(rng: np.random.Generator, shape: tuple, dtype: str, kind: str) -> np.ndarray:

@@ -83,7 +83,7 @@ def test_rates(name: str, tmp_path: Path):
 
 
 def test_latency():
-    assert DepthwiseUnit.latency(EngineConfig()) == 32
+    assert DepthwiseUnit.latency(EngineConfig()) == 33
 
 
 def _fields(config: EngineConfig = CONFIGS["eight"], **changes) -> dict:
