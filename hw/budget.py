@@ -1,12 +1,10 @@
 """Block RAMs of an engine, memory by memory: whether it fits a chip is known before anything is synthesised."""
 
+from narrows.hw.block_ram import Cut
 from narrows.hw.config import CONSTANT_BITS, EngineConfig
 from narrows.hw.counters import BLOCKS
 from narrows.hw.counters import WORDS as COUNTERS
 from narrows.hw.writeback import DEPTH as RESULTS
-
-#: Words and bits a block RAM of 18 Kbit may have; only the last two can write and read at one port.
-SHAPES = ((512, 36), (1024, 18), (2048, 9))
 
 #: Words of 16 bits in the queues of the two readers, of the writer and of the descriptors, each.
 QUEUE_WORDS = 512
@@ -17,7 +15,7 @@ LFE5U_25F, LFE5U_85F = 56, 208
 
 def block_rams_of(*, words: int, bits: int, shared: bool = False) -> int:
     """Block RAMs of a memory of ``words`` of ``bits``; ``shared``: one port writes and reads, the other one reads."""
-    return min(-(-words // depth) * -(-bits // width) for depth, width in SHAPES[shared:])
+    return Cut.of(width=bits, depth=words, shared=shared).block_rams
 
 
 def block_rams(config: EngineConfig) -> dict[str, int]:
