@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from narrows.hw.array import SUM_DELAY, Slice
+from narrows.hw.array import SUM_DELAY, Results
 from narrows.hw.config import EngineConfig
 from narrows.hw.depthwise import DepthwiseUnit
 from narrows.hw.residual import ResidualAdd, ResidualLane
@@ -150,7 +150,7 @@ class Latencies:
     @classmethod
     def of(cls, config: EngineConfig, timing: SdramTiming) -> Latencies:
         """Those of an engine and its memory."""
-        array = SUM_DELAY + Slice.LATENCY + config.outputs
+        array = SUM_DELAY + Results.LATENCY + config.outputs
         sum_cycles = config.group // config.residual_lanes
         residual = sum_cycles + ResidualLane.LATENCY + ResidualAdd.BYPASS_LATENCY
         word = 1 + array
