@@ -8,7 +8,7 @@ from narrows.hw.block_ram import SharedBlockRam
 from narrows.hw.config import EngineConfig
 from narrows.hw.delay import delayed
 from narrows.hw.ports import activation_write
-from narrows.hw.walker import ADDRESS_BITS
+from narrows.hw.walker import ADDRESS_BITS, bank_bits
 
 #: Cycles from an address to its words on the array's port, and to an answer on the other.
 READ_LATENCY = SharedBlockRam.LATENCY
@@ -17,7 +17,7 @@ ANSWER_LATENCY = READ_LATENCY + 1
 
 def activation_read(config: EngineConfig) -> data.StructLayout:
     """A request for one word of one bank."""
-    return data.StructLayout({"bank": (config.pixels - 1).bit_length(), "address": ADDRESS_BITS})
+    return data.StructLayout({"bank": bank_bits(config.pixels), "address": ADDRESS_BITS})
 
 
 class ActivationMemory(wiring.Component):
@@ -71,7 +71,7 @@ class ActivationMemory(wiring.Component):
 
         for client, mark in zip(self.writes, self.marks):
             m.d.sync += mark.eq(Mux(client.valid & client.ready, client.payload.mark, 0))
-        bank = Signal((self._config.pixels - 1).bit_length())
+        bank = Signal(bank_bits(self._config.pixels))
         for index, client in enumerate(self.reads):
             taken = client.valid & client.ready
             m.d.comb += self.answers[index].eq(delayed(m, taken, ANSWER_LATENCY, name=f"taken{index}", reset_less=False))

@@ -102,7 +102,8 @@ async def random_clients(dut, writing: str, reading: str) -> None:
                 memory[request["bank"], request["address"]] = request["data"]
                 marks[n] = request["mark"]
         await FallingEdge(dut.clk)
-    assert read > 2
+    # Who writes often leaves nothing of a single bank.
+    assert read > 2 or (CONFIG.pixels == 1 and writing != "rare")
 
 
 @cocotb.test()

@@ -93,7 +93,7 @@ class Layer:
                 "project": self.project, "pixels": (1 << count) - 1, "end_group": first + count == self.plane,
                 "end_segment": first + count == self.plane and group % 2, "end_slice": group == self.groups - 1,
             }  # fmt: skip
-            for _ in range(PIXELS - self.depth):
+            for _ in range(CONFIG.result_spacing - self.depth):
                 yield common | {"idle": 1, "first": 1, "last": 1}, None
             for k in range(self.depth):
                 rows = self.x[first : first + count, k * GROUP : (k + 1) * GROUP]
