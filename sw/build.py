@@ -146,9 +146,8 @@ def _finish(
     key = digest(file_digest(best.folder / "top.config"), manifest["tools"]["ecppack"])
     packed = cached(parent, f"bit-{key}", lambda where: pack(best, runner=runner, folder=where))
     shutil.copyfile(packed / "top.bit", folder / "narrows.bit")
-    manifest["bitstream"] = {
-        "file": "narrows.bit", "sha256": file_digest(folder / "narrows.bit"), "bytes": (folder / "narrows.bit").stat().st_size,
-    }  # fmt: skip
+    made = folder / "narrows.bit"
+    manifest["bitstream"] = {"file": str(made), "sha256": file_digest(made), "bytes": made.stat().st_size}
     manifest["date"] = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     (folder / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n")
     progress("bitstream ready", 1.0)

@@ -150,7 +150,7 @@ def print_build(manifest: dict[str, Any]) -> None:
     out.print(_totals(rows))
     if "bitstream" in manifest:
         met = "" if manifest["timing_met"] else ", [red]too slow[/]"
-        out.print(f"seed {manifest['seed']}: {manifest['bitstream']['bytes']} bytes in build/{escape(manifest['board'])}/narrows.bit{met}")
+        out.print(f"seed {manifest['seed']}: {manifest['bitstream']['bytes']} bytes in {escape(manifest['bitstream']['file'])}{met}")
 
 
 def print_doctor(findings: list[Finding]) -> None:
