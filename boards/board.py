@@ -12,10 +12,10 @@ from amaranth.lib import io, wiring
 
 from narrows.boards.pll import Pll, find_pll
 from narrows.boards.sdram_phase import Margins, best_phase
-from narrows.boards.system import System
 from narrows.hw.config import EngineConfig
 from narrows.hw.sdram_io import SdramPads
 from narrows.hw.sdram_timing import SdramTiming
+from narrows.hw.system import System
 from narrows.hw.top import memory_timing
 
 #: Cycles of the board's clock from the release of the global reset to the first edge of the engine's: longer than it takes to get anywhere.

@@ -19,7 +19,9 @@ from narrows.network import NarrowsError
 #: Verilog of the primitives a netlist consists of.
 MODELS = tuple(sorted((Path(__file__).resolve().parent / "ecp5").glob("*.v")))
 
-#: Synthesis as for a bitstream: registers that drive a `*_dup` signal are copies, and stay.
+#: Synthesis as for a bitstream. Amaranth's names survive because the hierarchy is dissolved before anything is renamed. Registers that
+#: drive a `*_dup` signal are copies that exist to be near what they drive: without `keep` on the cell they would be merged. Memories that
+#: are to be block RAMs are instantiated; the others are small, and a block RAM without its output register would be slow.
 SYNTHESIS = """\
 read_rtlil top.il
 hierarchy -top top
@@ -27,7 +29,9 @@ proc
 flatten
 select -set copies w:*_dup* %a %ci:+[Q] t:$*dff* %i
 setattr -set keep 1 @copies
-synth_ecp5 -top top
+synth_ecp5 -top top -run begin:map_ram
+setattr -set ram_style "distributed" t:$mem_v2 r:SIZE<=64 %i
+synth_ecp5 -top top -run map_ram:
 """
 #: Vectors are split so that Verilator sees no loop where one bit of a vector is made from another of it.
 SCRIPT = f"""\

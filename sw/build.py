@@ -28,15 +28,14 @@ from narrows.tools import OLDEST, Runner, find_tool
 class Options:
     """How to build. ``seeds``: how many of the router's random placements to try, from ``first_seed`` on.
 
-    ``target_mhz``: what the router is asked for instead of the engine's clock. ``no_collisions``: reads and writes of block RAMs
-    never meet on one address. ``allow_failure``: make a bitstream though a clock is too slow. ``netlist_only``: stop before routing.
+    ``target_mhz``: what the router is asked for instead of the engine's clock. ``allow_failure``: make a bitstream though a clock is
+    too slow. ``netlist_only``: stop before routing.
     """
 
     seeds: int = 1
     first_seed: int = 1
     router: Router = "router1"
     target_mhz: float | None = None
-    no_collisions: bool = False
     allow_failure: bool = False
     netlist_only: bool = False
 
@@ -65,7 +64,7 @@ def build_board(
     parent, folder = build_directory() / "boards", build_directory() / board.name
     runner = Runner()
     design = elaborate(board, config, parent=parent, progress=report, system=system)
-    netlist = synthesise(design, parent=parent, runner=runner, progress=report, no_collisions=options.no_collisions)
+    netlist = synthesise(design, parent=parent, runner=runner, progress=report)
     manifest = {
         "board": board.name, "device": board.device, "seed": None, "clock_mhz": None, "constraint_mhz": float(design.clock_mhz),
         "resources": netlist.resources, "configuration": asdict(config),

@@ -164,9 +164,6 @@ def build(
     netlist_only: Annotated[
         bool, typer.Option("--netlist-only", "--no-route", help="Stop after synthesis and show what the engine takes of the chip.")
     ] = False,
-    no_collisions: Annotated[
-        bool, typer.Option("--no-collisions", help="Take it that no block RAM is read where it is written in the same cycle. Unproven.")
-    ] = False,
     allow_failure: Annotated[bool, typer.Option("--allow-timing-failure", help="Make a bitstream though a clock is too slow.")] = False,
     json_file: Json = None,
     debug: Debug = False,
@@ -180,7 +177,7 @@ def build(
         from narrows.build import result as shown
 
         options = Options(
-            seeds=seeds, first_seed=seed, router=router.value, target_mhz=target, no_collisions=no_collisions,
+            seeds=seeds, first_seed=seed, router=router.value, target_mhz=target,
             allow_failure=allow_failure, netlist_only=netlist_only,
         )  # fmt: skip
         manifest = build_board(

@@ -19,23 +19,10 @@ from narrows.boards.ecp5 import BLOCK_RAMS, MULTIPLIERS, place, placeable
 from narrows.hw.config import EngineConfig
 from narrows.network import NarrowsError
 from narrows.sim.build import Progress
+from narrows.sim.netlist import SYNTHESIS
 from narrows.tools import Runner, find_tool
 
-#: Amaranth's names survive because the hierarchy is dissolved before synthesis renames anything. Registers that drive a `*_dup` signal
-#: are copies that exist to be near what they drive; without `keep` on the cell Yosys would merge them.
-_SCRIPT = """\
-read_rtlil top.il
-hierarchy -top top
-proc
-flatten
-{options}select -set copies w:*_dup* %a %ci:+[Q] t:$*dff* %i
-setattr -set keep 1 @copies
-synth_ecp5 -top top
-write_json yosys.json
-"""
-#: A block RAM's read port need not answer with the old word where read and write meet on one address: only for a design in which they
-#: never do.
-_NO_COLLISIONS = "setparam -set COLLISION_X_MASK 1'1 t:$memrd_v2\n"
+_SCRIPT = f"{SYNTHESIS}write_json yosys.json\n"
 
 
 @dataclass(frozen=True)
@@ -87,16 +74,15 @@ def elaborate(
     return Design(cached(parent, f"design-{key}", make), board, config, gateware)
 
 
-def synthesise(design: Design, *, parent: Path, runner: Runner, progress: Progress, no_collisions: bool = False) -> Netlist:
+def synthesise(design: Design, *, parent: Path, runner: Runner, progress: Progress) -> Netlist:
     """The netlist of ``design``, with the board's floorplan."""
     yosys = find_tool("yosys")
-    script = _SCRIPT.format(options=_NO_COLLISIONS if no_collisions else "")
     floorplan = design.board.floorplan
 
     def make(folder: Path) -> None:
         progress("synthesising (Yosys)", 0.1)
         (folder / "top.il").write_bytes((design.folder / "top.il").read_bytes())
-        (folder / "synth.ys").write_text(script)
+        (folder / "synth.ys").write_text(_SCRIPT)
         runner.check(yosys, "-q", "-l", "yosys.log", "synth.ys", folder=folder, log="messages.log")
         (folder / "top.il").unlink()
         netlist = json.loads((folder / "yosys.json").read_text())
@@ -110,7 +96,7 @@ def synthesise(design: Design, *, parent: Path, runner: Runner, progress: Progre
         info = {"resources": count(netlist), "clocks": clock_nets(netlist), "sha256": file_digest(folder / "netlist.json")}
         (folder / "info.json").write_text(json.dumps(info))
 
-    key = digest(file_digest(design.folder / "top.il"), script, yosys.version, floorplan and (design.board.name, _sources()))
+    key = digest(file_digest(design.folder / "top.il"), _SCRIPT, yosys.version, floorplan and (design.board.name, _sources()))
     folder = cached(parent, f"netlist-{key}", make)
     return Netlist(folder, **json.loads((folder / "info.json").read_text()))
 

@@ -51,11 +51,11 @@ def test_options_are_passed_on(built, tmp_path: Path) -> None:
     config = tmp_path / "engine.toml"
     config.write_text("weight_words = 1024\n")
     invoke("build", "--board", "icepi-zero", "--config", str(config), "--clock", "80", "--seeds", "4", "--seed", "7", "--router", "router2",
-           "--target", "90", "--netlist-only", "--no-collisions", "--allow-timing-failure")  # fmt: skip
+           "--target", "90", "--netlist-only", "--allow-timing-failure")  # fmt: skip
     ((args, kwargs),) = built.calls
     assert args == ("icepi-zero",) and callable(kwargs.pop("progress"))
     assert kwargs == {"config": EngineConfig(weight_words=1024), "clock": 80, "options": Options(
-        seeds=4, first_seed=7, router="router2", target_mhz=90, netlist_only=True, no_collisions=True, allow_failure=True,
+        seeds=4, first_seed=7, router="router2", target_mhz=90, netlist_only=True, allow_failure=True,
     )}  # fmt: skip
     invoke("build")
     assert built.calls[1][0] == ("ulx3s-85f",)
