@@ -19,20 +19,10 @@ from narrows.boards.ecp5 import BLOCK_RAMS, MULTIPLIERS, place, placeable
 from narrows.hw.config import EngineConfig
 from narrows.network import NarrowsError
 from narrows.sim.build import Progress
+from narrows.sim.netlist import SYNTHESIS
 from narrows.tools import Runner, find_tool
 
-#: Amaranth's names survive because the hierarchy is dissolved before synthesis renames anything. Registers that drive a `*_dup` signal
-#: are copies that exist to be near what they drive; without `keep` on the cell Yosys would merge them.
-_SCRIPT = """\
-read_rtlil top.il
-hierarchy -top top
-proc
-flatten
-{options}select -set copies w:*_dup* %a %ci:+[Q] t:$*dff* %i
-setattr -set keep 1 @copies
-synth_ecp5 -top top
-write_json yosys.json
-"""
+_SCRIPT = SYNTHESIS + "write_json yosys.json\n"
 #: A block RAM's read port need not answer with the old word where read and write meet on one address: only for a design in which they
 #: never do.
 _NO_COLLISIONS = "setparam -set COLLISION_X_MASK 1'1 t:$memrd_v2\n"
