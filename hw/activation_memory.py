@@ -2,29 +2,32 @@
 
 from amaranth.hdl import Array, C, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
-from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
+from narrows.hw.block_ram import SharedBlockRam
 from narrows.hw.config import EngineConfig
+from narrows.hw.delay import delayed
 from narrows.hw.ports import activation_write
-from narrows.hw.walker import ADDRESS_BITS
+from narrows.hw.walker import ADDRESS_BITS, bank_bits
 
-#: Cycles from an address to its data, on both ports.
-READ_LATENCY = 2
+#: Cycles from an address to its words on the array's port, and to an answer on the other.
+READ_LATENCY = SharedBlockRam.LATENCY
+ANSWER_LATENCY = READ_LATENCY + 1
 
 
 def activation_read(config: EngineConfig) -> data.StructLayout:
     """A request for one word of one bank."""
-    return data.StructLayout({"bank": (config.pixels - 1).bit_length(), "address": ADDRESS_BITS})
+    return data.StructLayout({"bank": bank_bits(config.pixels), "address": ADDRESS_BITS})
 
 
 class ActivationMemory(wiring.Component):
     """``pixels`` banks of ``bank_words`` words of ``group`` bytes.
 
-    Port B belongs to the array: ``address`` reads the same word of every bank, ``words`` holds them two cycles later.
-    Port A of each bank serves one of ``writes`` or ``reads`` per cycle, writes first, lower index first; a client that
-    is not served waits (``ready`` low). ``marks[i]`` is the mark of client ``i``'s word in the cycle after it is in memory;
-    ``answers[i]``/``data`` carry a read's word two cycles after the request was taken, in order.
+    Port B belongs to the array: ``address`` reads the same word of every bank, ``words`` holds them ``READ_LATENCY`` cycles
+    later. Port A of each bank serves one of ``writes`` or ``reads`` per cycle, writes first, lower index first; a client that
+    is not served waits (``ready`` low). ``marks[i]`` is the mark of client ``i``'s word in the cycle after it was taken, from
+    which on reads see it; ``answers[i]``/``data`` carry a read's word ``ANSWER_LATENCY`` cycles after the request was taken, in
+    order.
     """
 
     def __init__(self, *, config: EngineConfig, writes: int, reads: int):
@@ -56,29 +59,23 @@ class ActivationMemory(wiring.Component):
 
         answers = []
         for bank in range(self._config.pixels):
-            memory = Memory(shape=word, depth=self._config.bank_words, init=[])
-            m.submodules[f"bank{bank}"] = memory
-            write, read, aside = memory.write_port(), memory.read_port(), memory.read_port()
-            m.d.comb += read.addr.eq(self.address)
-            m.d.sync += self.words[bank].eq(read.data)
-            # One address for writing and reading: the two are one port of a dual-ported block RAM.
-            port = Signal(ADDRESS_BITS, name=f"port{bank}")
-            m.d.comb += [aside.addr.eq(port), write.addr.eq(port)]
+            m.submodules[f"bank{bank}"] = memory = SharedBlockRam(width=word, depth=self._config.bank_words)
+            m.d.comb += [memory.address.eq(self.address), self.words[bank].eq(memory.data)]
             for client in reversed(clients):
                 with m.If(client.valid & (client.payload.bank == bank)):
-                    m.d.comb += port.eq(client.payload.address)
+                    m.d.comb += memory.aside_address.eq(client.payload.address)
             for client in reversed(self.writes):
                 with m.If(client.valid & (client.payload.bank == bank)):
-                    m.d.comb += [write.data.eq(client.payload.data), write.en.eq(1)]
-            answers.append(aside.data)
+                    m.d.comb += [memory.write_data.eq(client.payload.data), memory.write_enable.eq(1)]
+            answers.append(memory.aside_data)
 
         for client, mark in zip(self.writes, self.marks):
             m.d.sync += mark.eq(Mux(client.valid & client.ready, client.payload.mark, 0))
-        bank = Signal((self._config.pixels - 1).bit_length())
+        bank = Signal(bank_bits(self._config.pixels))
         for index, client in enumerate(self.reads):
-            taken = Signal(name=f"taken{index}")
-            m.d.sync += [taken.eq(client.valid & client.ready), self.answers[index].eq(taken)]
-            with m.If(client.valid & client.ready):
-                m.d.sync += bank.eq(client.payload.bank)
-        m.d.sync += self.data.eq(Array(answers)[bank])
+            taken = client.valid & client.ready
+            m.d.comb += self.answers[index].eq(delayed(m, taken, ANSWER_LATENCY, name=f"taken{index}", reset_less=False))
+            with m.If(taken):
+                m.d.comb += bank.eq(client.payload.bank)
+        m.d.sync += self.data.eq(Array(answers)[delayed(m, bank, READ_LATENCY, name="bank")])
         return m

@@ -13,7 +13,7 @@ from narrows.hw.activation_memory import activation_read
 from narrows.hw.config import POSITION_BITS, EngineConfig
 from narrows.hw.gearbox import COUNT_BITS, WordPacker, WordUnpacker
 from narrows.hw.ports import activation_write
-from narrows.hw.walker import ADDRESS_BITS, Walker, WalkFields, walk_fields
+from narrows.hw.walker import ADDRESS_BITS, Walker, WalkFields, bank_bits, walk_fields
 
 #: Where the tensor lies; ``ring``: pixels the region holds; ``pixels``: of the tensor; ``words``: of 16 bits.
 TransferFields = data.StructLayout({
@@ -86,7 +86,7 @@ class PixelWalk(wiring.Component):
             "fields": In(WalkFields),
             "start": In(1),
             "step": In(1),
-            "bank": Out((pixels - 1).bit_length()),
+            "bank": Out(bank_bits(pixels)),
             "address": Out(ADDRESS_BITS),
             "first": Out(1),
             "last": Out(1),

@@ -2,14 +2,16 @@
 
 Nothing is broadcast. Activations, weight addresses, accumulator control and the weights being loaded each pass one
 register per slice, neighbour to neighbour, so slice ``j`` does at cycle ``t + j`` what slice 0 does at ``t``. Every slice
-holds its own weights and constants and requantises its own results, one pixel per cycle; only bytes leave the chain.
+holds its own weights. Behind it stands a requantiser with its constants, one pixel per cycle, which neighbouring slices
+share if there are fewer; only bytes leave the chain.
 """
 
-from amaranth.hdl import Cat, Module, Mux, Signal, signed
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, signed
 from amaranth.lib import data, wiring
-from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
+from narrows.hw.activation_memory import READ_LATENCY
+from narrows.hw.block_ram import BlockRam
 from narrows.hw.config import ACCUMULATOR_BITS, CONSTANT_BITS, EngineConfig
 from narrows.hw.delay import delayed
 from narrows.hw.ports import OutputRange
@@ -18,19 +20,21 @@ from narrows.hw.products import STRATEGIES
 from narrows.hw.requantise import Requantise
 from narrows.hw.walker import ADDRESS_BITS
 
-#: Cycles from an op at the array's port to its activations entering slice 0: the memory's two, then the zero point.
-ACTIVATION_DELAY = 3
-#: Cycles from an op entering slice 0's weight chain to its sum: memory 2, a plain register 1 and the products.
-SUM_DELAY = 3 + PRODUCTS_LATENCY
+#: Cycles from an op at the array's port to its activations entering slice 0: the memory's, a plain register, the zero point.
+ACTIVATION_DELAY = READ_LATENCY + 2
+#: Cycles from a weight's address to its factors at the multipliers: the memory's, and a plain register.
+WEIGHT_DELAY = BlockRam.LATENCY + 1
+#: Cycles from an op at the array's port to its sum.
+SUM_DELAY = ACTIVATION_DELAY + PRODUCTS_LATENCY
 
 
 def array_op(config: EngineConfig) -> data.StructLayout:
     """One cycle's work: ``group`` input channels of ``pixels`` pixels times ``outputs`` output channels.
 
     ``address``: word of every bank of activation memory. ``weight``, ``constant``: words of the local memories.
-    ``first``/``last``: of the input channels of a result. ``idle``: adds nothing (results must end ``pixels`` cycles
-    apart). ``project``: which stage it belongs to. ``pixels``: which pixels are real, the lowest bits. ``end_*``:
-    the result's last pixel is the last of its group, segment, slice.
+    ``first``/``last``: of the input channels of a result. ``idle``: adds nothing (results must end
+    ``config.result_spacing`` cycles apart). ``project``: which stage it belongs to. ``pixels``: which pixels are real, the
+    lowest bits. ``end_*``: the result's last pixel is the last of its group, segment, slice.
     """
     return data.StructLayout({
         "address": ADDRESS_BITS,
@@ -91,15 +95,26 @@ class Accumulate(data.Struct):
     last: 1
 
 
+def local_memory(m, name, load, address, *, index, sharing=1):
+    """A word of a memory that holds ``sharing`` lanes' loads, those from lane ``index * sharing`` on, ``BlockRam.LATENCY``
+    cycles after its address. The lane is the address's lowest bits."""
+    lane_bits = (sharing - 1).bit_length()
+    m.submodules[name] = memory = BlockRam(width=len(load.data), depth=sharing << len(load.address))
+    m.d.comb += [
+        memory.write_enable.eq(load.enable & (load.lane >> lane_bits == index)),
+        memory.write_address.eq(Cat(load.lane[:lane_bits], load.address)),
+        memory.write_data.eq(load.data),
+        memory.address.eq(address),
+    ]
+    return memory.data
+
+
 class Slice(wiring.Component):
-    """Output channel ``index`` of ``pixels`` pixels: weights, products, accumulators, constants, requantiser.
+    """Output channel ``index`` of ``pixels`` pixels: weights, products, accumulators.
 
-    ``weight`` is the address of the op whose ``activations`` come ``ACTIVATION_DELAY`` cycles later and whose
-    ``accumulate``, ``constant`` and ``project`` come ``SUM_DELAY`` cycles later. After the last sum the pixels' bytes leave
-    ``o`` in turn, the first ``LATENCY`` cycles after ``accumulate``.
+    ``weight`` is the address of the op whose ``activations`` come ``WEIGHT_DELAY`` cycles later, and ``accumulate`` as many
+    cycles after these as products take. ``sums`` follow ``accumulate`` by one cycle.
     """
-
-    LATENCY = 2 + Requantise.LATENCY
 
     def __init__(self, *, config: EngineConfig, index: int):
         self._config = config
@@ -108,58 +123,74 @@ class Slice(wiring.Component):
             "weight": In(range(config.weight_words)),
             "activations": In(pixel_factors(config)),
             "accumulate": In(Accumulate),
-            "constant": In(range(config.constant_words)),
-            "project": In(1),
-            "ranges": In(data.ArrayLayout(OutputRange, 2)),
             "load_weight": In(weight_load(config)),
-            "load_constant": In(constant_load(config)),
-            "o": Out(8),
+            "sums": Out(data.ArrayLayout(signed(ACCUMULATOR_BITS), config.pixels)),
         })
-
-    def _local_memory(self, m, name, load, address):
-        """A word of this slice's memory, two cycles after its address: the memory's register, then its output register."""
-        depth, width = 1 << len(load.address), len(load.data)
-        m.submodules[name] = memory = Memory(shape=width, depth=depth, init=[])
-        write, read = memory.write_port(), memory.read_port()
-        word = Signal(width, name=f"{name}_word", reset_less=True)
-        m.d.comb += [
-            write.en.eq(load.enable & (load.lane == self._index)),
-            write.addr.eq(load.address),
-            write.data.eq(load.data),
-            read.addr.eq(address),
-        ]
-        m.d.sync += word.eq(read.data)
-        return word
 
     def elaborate(self, platform):
         m = Module()
         config = self._config
         factors = Signal(9 * config.group, reset_less=True)
         # Cycles 1, 2: memory. Cycle 3: a plain register lets the memory stand far from the multipliers.
-        m.d.sync += factors.eq(self._local_memory(m, "weights", self.load_weight, self.weight))
+        m.d.sync += factors.eq(local_memory(m, "weights", self.load_weight, self.weight, index=self._index))
 
-        # Sums arrive with `accumulate`. Cycle 1 after it: accumulators. Cycle 2: results wait to be requantised in turn.
-        last, finished = Signal(), Signal()
-        m.d.comb += last.eq(self.accumulate.valid & self.accumulate.last)
-        m.d.sync += finished.eq(last)
-        waiting = [Signal(signed(ACCUMULATOR_BITS), name=f"waiting{p}", reset_less=True) for p in range(config.pixels)]
+        # Sums arrive with `accumulate`. Cycle 1 after it: accumulators.
         for pixel in range(config.pixels):
             m.submodules[f"products{pixel}"] = products = STRATEGIES[config.products](group=config.group)
             accumulator = Signal(signed(ACCUMULATOR_BITS), name=f"accumulator{pixel}", reset_less=True)
             m.d.comb += [products.a.eq(self.activations[pixel]), products.b.eq(factors)]
             with m.If(self.accumulate.valid):
                 m.d.sync += accumulator.eq(Mux(self.accumulate.first, 0, accumulator) + products.o)
-            m.d.sync += waiting[pixel].eq(Mux(finished, accumulator, waiting[min(pixel + 1, config.pixels - 1)]))
+            m.d.comb += self.sums[pixel].eq(accumulator)
+        return m
 
+
+class Results(wiring.Component):
+    """The constants and the requantiser of ``sharing`` neighbouring slices, number ``index`` of the chain's.
+
+    ``last[k]``: slice ``k`` has the last sum of a result, that of ``constant[k]`` and ``project[k]``; its ``sums`` come a
+    cycle later. The pixels' bytes leave ``o`` in turn, the first ``LATENCY`` cycles after ``last``. Results of slices that
+    share are a pixel each, a cycle apart, as the chain makes them.
+    """
+
+    LATENCY = 2 + Requantise.LATENCY
+
+    def __init__(self, *, config: EngineConfig, index: int):
+        self._config = config
+        self._index, self._sharing = index, config.sharing
+        super().__init__({
+            "last": In(1).array(self._sharing),
+            "constant": In(range(config.constant_words)).array(self._sharing),
+            "project": In(1).array(self._sharing),
+            "sums": In(data.ArrayLayout(signed(ACCUMULATOR_BITS), config.pixels)).array(self._sharing),
+            "ranges": In(data.ArrayLayout(OutputRange, 2)),
+            "load_constant": In(constant_load(config)),
+            "o": Out(8),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
         # The constants are addressed with the last sum, so they stand beside the first pixel, and are held for the others.
-        held, constant = Signal.like(self.constant), Signal.like(self.constant)
-        project, project_held = Signal(), Signal()
-        m.d.comb += [constant.eq(Mux(last, self.constant, held)), project.eq(Mux(last, self.project, project_held))]
+        lane_bits = (self._sharing - 1).bit_length()
+        constant = Signal(lane_bits + len(self.constant[0]))
+        project, held, project_held = Signal(), Signal.like(constant), Signal()
+        m.d.comb += [constant.eq(held), project.eq(project_held)]
         m.d.sync += [held.eq(constant), project_held.eq(project)]
+        # Cycle 1: accumulators. Cycle 2: results wait to be requantised in turn.
+        waiting = Signal(data.ArrayLayout(signed(ACCUMULATOR_BITS), self._config.pixels), reset_less=True)
+        m.d.sync += waiting.as_value().eq(waiting.as_value() >> ACCUMULATOR_BITS)
+        for k in range(self._sharing):
+            finished = Signal(name=f"finished{k}")
+            m.d.sync += finished.eq(self.last[k])
+            with m.If(self.last[k]):
+                m.d.comb += [constant.eq(Cat(Const(k, lane_bits), self.constant[k])), project.eq(self.project[k])]
+            with m.If(finished):
+                m.d.sync += waiting.eq(self.sums[k])
         m.submodules.requantise = requantise = Requantise()
+        constants = local_memory(m, "constants", self.load_constant, constant, index=self._index, sharing=self._sharing)
         m.d.comb += [
             requantise.acc.eq(waiting[0]),
-            requantise.constants.eq(self._local_memory(m, "constants", self.load_constant, constant)),
+            requantise.constants.eq(constants),
             requantise.range.eq(self.ranges[delayed(m, project, 2 + Requantise.RANGE_DELAY, name="project_range")]),
             self.o.eq(requantise.o),
         ]
@@ -167,9 +198,9 @@ class Slice(wiring.Component):
 
 
 class PointwiseArray(wiring.Component):
-    """``outputs`` slices in a chain. ``op`` is taken every cycle it is ``valid``; its ``words`` come two cycles later.
+    """``outputs`` slices in a chain. ``op`` is taken every cycle it is ``valid``; its ``words`` come ``READ_LATENCY`` cycles later.
 
-    Last ops must be ``pixels`` cycles apart or more, for a slice requantises one pixel per cycle. The first pixel's
+    Last ops must be ``config.result_spacing`` cycles apart or more, for a requantiser takes one pixel per cycle. The first pixel's
     word leaves ``o`` ``latency`` cycles after the result's last op, the others follow. ``zero_points`` and ``ranges``
     belong to expand (0) and project (1) and are static while their ops are in flight; ``signed_input``: bytes are int8.
     ``forming``: products of a real op are being formed.
@@ -177,7 +208,7 @@ class PointwiseArray(wiring.Component):
 
     def __init__(self, *, config: EngineConfig):
         self._config = config
-        self.latency = SUM_DELAY + Slice.LATENCY + config.outputs
+        self.latency = SUM_DELAY + Results.LATENCY + config.outputs
         super().__init__({
             "valid": In(1),
             "op": In(array_op(config)),
@@ -203,35 +234,45 @@ class PointwiseArray(wiring.Component):
             self.forming.eq(accumulate.valid),
         ]
         links = {
-            "weight": self.op.weight,
+            "weight": delayed(m, self.op.weight, ACTIVATION_DELAY - WEIGHT_DELAY, name="weight"),
             "activations": self._activations(m),
             "accumulate": delayed(m, accumulate, SUM_DELAY, name="accumulate", reset_less=False),
             "constant": delayed(m, self.op.constant, SUM_DELAY, name="constant"),
             "project": delayed(m, self.op.project, SUM_DELAY, name="project"),
             "load_weight": self.load_weight,
             "load_constant": self.load_constant,
+            "ranges": self.ranges,
         }
         for index in range(config.outputs):
             m.submodules[f"slice{index}"] = slice_ = Slice(config=config, index=index)
-            m.d.comb += slice_.ranges.eq(self.ranges)
             for name, link in links.items():
                 links[name] = here = Signal.like(link, name=f"{name}{index}")
                 m.d.sync += here.eq(link)
-                m.d.comb += getattr(slice_, name).eq(here)
+            m.d.comb += [getattr(slice_, name).eq(links[name]) for name in ("weight", "activations", "accumulate", "load_weight")]
+            number, k = divmod(index, config.sharing)
+            if k == 0:
+                m.submodules[f"results{number}"] = results = Results(config=config, index=number)
+                m.d.comb += [results.ranges.eq(links["ranges"]), results.load_constant.eq(links["load_constant"])]
+            m.d.comb += [
+                results.last[k].eq(links["accumulate"].valid & links["accumulate"].last),
+                results.constant[k].eq(links["constant"]), results.project[k].eq(links["project"]),
+                results.sums[k].eq(slice_.sums),
+            ]
             # Slice j is j cycles late: the earlier ones wait for the last.
             m.d.comb += self.o.data.word_select(index, 8).eq(
-                delayed(m, slice_.o, config.outputs - 1 - index, name=f"byte{index}")
+                delayed(m, results.o, config.outputs - 1 - index, name=f"byte{index}")
             )
         self._flags(m, accumulate)
         return m
 
     def _activations(self, m):
-        """Nine-bit factors, ``ACTIVATION_DELAY`` cycles after their op: two for the memory, one to take the zero point off."""
+        """Nine-bit factors, ``ACTIVATION_DELAY`` cycles after their op: the memory, a register, one to take the zero point off."""
         factors = Signal(pixel_factors(self._config), reset_less=True)
+        words = delayed(m, self.words, 1, name="words")
         zero_point = self.zero_points[delayed(m, self.op.project, ACTIVATION_DELAY - 1, name="project_read")]
         for pixel in range(self._config.pixels):
             for channel in range(self._config.group):
-                byte = self.words[pixel].word_select(channel, 8)
+                byte = words[pixel].word_select(channel, 8)
                 value = Cat(byte, byte[7] & self.signed_input).as_signed()
                 m.d.sync += factors[pixel][channel].eq(value - zero_point)
         return factors

@@ -7,6 +7,8 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Literal
 
+from narrows.hw.sdram_timing import PARTS
+
 #: Width of a progress counter: positions are pixels counted from the start of a block, modulo
 #: 2**POSITION_BITS, compared by the sign of their difference.
 POSITION_BITS = 20
@@ -38,8 +40,8 @@ class EngineConfig:
     ``outputs``: output channels formed at once, one slice of the chain each.
     ``pixels``: pixels formed at once, one bank of activation memory each.
     ``products``: how the array forms products.
-    ``requantisers``: results per cycle behind the array (one per slice).
-    ``depthwise_requantisers``: results per cycle behind the depthwise unit.
+    ``requantisers``: results per cycle behind the array: one per slice, or, where ``pixels`` is 1, one for a few neighbours.
+    ``depthwise_requantisers``: results per cycle behind the depthwise unit; with fewer than a third of ``group`` a 3x3 takes longer.
     ``residual_lanes``: residual sums per cycle.
     ``activation_words``: words of ``group`` bytes in activation memory, all banks together.
     ``line_words``: words in each of the three banks of the line buffers.
@@ -47,6 +49,7 @@ class EngineConfig:
     ``depthwise_words``: words in each of the depthwise unit's weight and constant memories.
     ``image_words``: words of ``group`` bytes that hold rows of the picture for the stem.
     ``sdram_mhz``: clock of engine and SDRAM, which sets the SDRAM's timing in cycles.
+    ``sdram``: the SDRAM part, by its name in ``narrows.hw.sdram_timing.PARTS``.
     """
 
     group: int = 8
@@ -55,7 +58,7 @@ class EngineConfig:
     products: Literal["direct"] = "direct"
     requantisers: int = 8
     depthwise_requantisers: int = 3
-    residual_lanes: int = 4
+    residual_lanes: int = 2
     activation_words: int = 26624
     line_words: int = 2048
     weight_words: int = 512
@@ -63,6 +66,7 @@ class EngineConfig:
     depthwise_words: int = 512
     image_words: int = 1024
     sdram_mhz: int = 133
+    sdram: str = "W9825G6KH-6"
 
     def __post_init__(self) -> None:
         for name in ("group", "outputs", "pixels", "weight_words", "constant_words", "line_words", "depthwise_words", "image_words"):
@@ -72,23 +76,35 @@ class EngineConfig:
             raise ValueError(f"group must be 4, 8 or 16 channels, not {self.group}.")
         if self.outputs != self.group:
             raise ValueError(f"outputs must equal group ({self.group}): a result word holds one group of channels, not {self.outputs}.")
-        if self.pixels not in (2, 4):
-            raise ValueError(f"pixels must be 2 or 4, not {self.pixels}.")
-        if self.requantisers != self.outputs:
-            raise ValueError(f"requantisers must equal outputs ({self.outputs}), one per slice, not {self.requantisers}.")
-        if not 1 <= self.depthwise_requantisers <= self.group or -(-self.group // self.depthwise_requantisers) > 3:
-            raise ValueError(
-                f"depthwise_requantisers must turn {self.group} results around in three cycles, {self.depthwise_requantisers} can't."
-            )
+        if self.pixels not in (1, 2, 4):
+            raise ValueError(f"pixels must be 1, 2 or 4, not {self.pixels}.")
+        if not _power_of_two(self.requantisers) or self.requantisers > self.outputs:
+            raise ValueError(f"requantisers must divide outputs ({self.outputs}), {self.requantisers} does not.")
+        if self.pixels > 1 and self.requantisers != self.outputs:
+            raise ValueError(f"requantisers must equal outputs ({self.outputs}) unless pixels is 1, not {self.requantisers}.")
+        if not 1 <= self.depthwise_requantisers <= self.group:
+            raise ValueError(f"depthwise_requantisers must be 1 to group ({self.group}), not {self.depthwise_requantisers}.")
         if self.residual_lanes < 1 or self.group % self.residual_lanes:
             raise ValueError(f"residual_lanes must divide group ({self.group}), {self.residual_lanes} does not.")
         if self.activation_words < 1 or self.activation_words % self.pixels:
             raise ValueError(f"activation_words must be a positive multiple of pixels ({self.pixels}), not {self.activation_words}.")
+        if self.sdram not in PARTS:
+            raise ValueError(f"sdram must be one of {', '.join(PARTS)}, not {self.sdram!r}.")
 
     @property
     def multipliers(self) -> int:
         """Multipliers that form int8 products: the array's and the depthwise unit's three taps per channel."""
         return self.group * self.outputs * self.pixels + 3 * self.group
+
+    @property
+    def sharing(self) -> int:
+        """Slices of the array that share a requantiser."""
+        return self.outputs // self.requantisers
+
+    @property
+    def result_spacing(self) -> int:
+        """Cycles that results of the array must be apart, so that they can be requantised."""
+        return self.pixels * self.sharing
 
     @property
     def bank_words(self) -> int:
@@ -112,3 +128,10 @@ class EngineConfig:
     def digest(self) -> str:
         """Sixteen hex digits that name this configuration. A program is for one engine; hosts read the first eight from the gateware."""
         return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()[:16]
+
+
+#: An engine for a chip of the LFE5U-25F's class: 28 multipliers, 56 block RAMs.
+ECP5_25F = EngineConfig(
+    group=4, outputs=4, pixels=1, requantisers=2, depthwise_requantisers=1, residual_lanes=1,
+    activation_words=9216, line_words=1024, constant_words=256,
+)  # fmt: skip

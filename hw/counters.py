@@ -2,8 +2,9 @@
 
 from amaranth.hdl import Array, Cat, Module, Signal
 from amaranth.lib import wiring
-from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
+
+from narrows.hw.block_ram import BlockRam
 
 #: What is counted per block, in the order of the host's words. Cycles: all, those in which the array or the depthwise
 #: unit formed products, those in which the array stood still for weights or for anything else while it had work.
@@ -29,8 +30,7 @@ class Counters(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.memory = memory = Memory(shape=32, depth=BLOCKS * WORDS, init=[])
-        write, read = memory.write_port(), memory.read_port()
+        m.submodules.memory = memory = BlockRam(width=32, depth=BLOCKS * WORDS)
         running = [Signal(32, name=name) for name in NAMES]
         closed = [Signal(32, name=f"closed_{name}") for name in NAMES]
         word = Signal(range(WORDS + 1), init=WORDS)
@@ -42,10 +42,10 @@ class Counters(wiring.Component):
             with m.If(self.clear):
                 m.d.sync += count.eq(0)
         m.d.comb += [
-            write.en.eq(~word[-1]), write.addr.eq(Cat(word[:-1], slot)), write.data.eq(Array([*closed, 0])[word[:-1]]),
-            read.addr.eq(self.index),
+            memory.write_enable.eq(~word[-1]), memory.write_address.eq(Cat(word[:-1], slot)),
+            memory.write_data.eq(Array([*closed, 0])[word[:-1]]),
+            memory.address.eq(self.index), self.value.eq(memory.data),
         ]
-        m.d.sync += self.value.eq(read.data)
         with m.If(~word[-1]):
             m.d.sync += word.eq(word + 1)
         with m.If(self.block & (self.blocks != BLOCKS)):

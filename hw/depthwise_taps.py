@@ -80,7 +80,7 @@ class DepthwiseTaps(wiring.Component):
         # Cycles 5 to 8: products and their sums. Cycle 9: the kernel's sum.
         first = delayed(m, self.tap.first, self.LATENCY - 1)
         for channel in range(group):
-            m.submodules[f"products{channel}"] = products = DirectProducts(group=4)
+            m.submodules[f"products{channel}"] = products = DirectProducts(group=3)
             for tap in range(3):
                 m.d.comb += [
                     products.a[tap].eq(factors[tap * group + channel]),

@@ -5,8 +5,10 @@ Byte addresses are even everywhere; lengths and counts are in words of 16 bits.
 
 from amaranth.hdl import Cat, Module, Mux, Signal, signed
 from amaranth.lib import data, stream, wiring
-from amaranth.lib.fifo import SyncFIFO, SyncFIFOBuffered
+from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
+
+from narrows.hw.queue import Queue
 
 #: Byte addresses reach 32 MB; a transfer has up to 2**24 words.
 BYTE_ADDRESS_BITS = 25
@@ -104,10 +106,9 @@ class _Transfer(wiring.Component):
         m.d.comb += [bursts.start.eq(self.start), bursts.address.eq(self.address), bursts.words.eq(self.words)]
         return bursts
 
-    def _fifo(self, m: Module) -> SyncFIFOBuffered:
-        """The FIFO; its block RAM holds ``depth`` words, its output register one more."""
-        m.submodules.fifo = fifo = SyncFIFOBuffered(width=16, depth=self._depth + 1)
-        return fifo
+    def _queue(self, m: Module) -> Queue:
+        m.submodules.queue = queue = Queue(width=16, depth=self._depth)
+        return queue
 
     def _count(self, m: Module, moved) -> None:
         """``done`` is the sign of the words still to be ``moved``, less one."""
@@ -125,7 +126,7 @@ class MemoryReader(_Transfer):
     ``start`` (one cycle, while ``done``) takes ``address`` and ``words`` (0 to 2**24). ``done`` falls in the next cycle
     and rises after the last word has left ``o``; it stays high for 0 words. ``burst`` words are asked for at once, and
     only if the FIFO of ``depth`` words has room for them beside all that was asked for before. The first request is
-    offered three cycles after ``start``; a word is offered at ``o`` two cycles after it came in at ``read``.
+    offered three cycles after ``start``; a word is offered at ``o`` ``Queue.LATENCY`` cycles after it came in at ``read``.
     """
 
     def __init__(self, *, burst: int = 128, depth: int = 512):
@@ -134,14 +135,12 @@ class MemoryReader(_Transfer):
 
     def elaborate(self, platform):
         m = Module()
-        bursts, fifo = self._bursts(m), self._fifo(m)
+        bursts, queue = self._bursts(m), self._queue(m)
+        wiring.connect(m, queue.o, wiring.flipped(self.o))
         popped = Signal()
         m.d.comb += [
-            fifo.w_data.eq(self.read.payload),
-            fifo.w_en.eq(self.read.valid),
-            self.o.payload.eq(fifo.r_data),
-            self.o.valid.eq(fifo.r_rdy),
-            fifo.r_en.eq(self.o.ready),
+            queue.i.payload.eq(self.read.payload),
+            queue.i.valid.eq(self.read.valid),
             popped.eq(self.o.valid & self.o.ready),
         ]
         self._count(m, popped)
@@ -169,15 +168,9 @@ class MemoryWriter(_Transfer):
 
     def elaborate(self, platform):
         m = Module()
-        bursts, fifo = self._bursts(m), self._fifo(m)
-        m.d.comb += [
-            fifo.w_data.eq(self.i.payload),
-            fifo.w_en.eq(self.i.valid),
-            self.i.ready.eq(fifo.w_rdy),
-            self.write.payload.eq(fifo.r_data),
-            self.write.valid.eq(fifo.r_rdy),
-            fifo.r_en.eq(self.write.ready),
-        ]
+        bursts, queue = self._bursts(m), self._queue(m)
+        wiring.connect(m, wiring.flipped(self.i), queue.i)
+        wiring.connect(m, queue.o, wiring.flipped(self.write))
         self._count(m, self.write.valid & self.write.ready)
 
         # Words in the FIFO that no request has claimed.

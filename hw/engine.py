@@ -13,7 +13,6 @@ more of its neighbour.
 
 from amaranth.hdl import Cat, Module, Mux, ResetInserter, Signal
 from amaranth.lib import stream, wiring
-from amaranth.lib.fifo import SyncFIFOBuffered
 from amaranth.lib.wiring import In, Out
 
 from narrows.hw.activation_memory import ActivationMemory
@@ -22,12 +21,14 @@ from narrows.hw.array import PointwiseArray
 from narrows.hw.config import POSITION_BITS, EngineConfig
 from narrows.hw.control import Control
 from narrows.hw.counters import NAMES
+from narrows.hw.delay import delayed
 from narrows.hw.depthwise import DepthwiseUnit
 from narrows.hw.dma import BYTE_ADDRESS_BITS, COUNT_BITS, ControllerBurst, MemoryArbiter, MemoryReader, MemoryWriter, ReadData
 from narrows.hw.line_buffer import LineBuffer, LineWriter
 from narrows.hw.link_memory import host_memory_ports
 from narrows.hw.passes import Sequencer
 from narrows.hw.program import RINGS, Kind, LaneMemory, ProgramReader, depthwise_constant_load, depthwise_weight_load
+from narrows.hw.queue import Queue
 from narrows.hw.stem import Stem
 from narrows.hw.writeback import DEPTH, Writeback
 
@@ -66,9 +67,9 @@ class Engine(wiring.Component):
         m = Module()
         # A start resets every unit for a cycle; the program is read from the next cycle on.
         core = _Core(config=self._config)
-        m.submodules.core = ResetInserter(self.start | self.clear)(core)
-        started = Signal()
-        m.d.sync += started.eq(self.start)
+        reset, started = Signal(), Signal()
+        m.submodules.core = ResetInserter(reset)(core)
+        m.d.sync += [reset.eq(self.start | self.clear), started.eq(delayed(m, self.start, 1, name="start", reset_less=False))]
         m.d.comb += [
             core.start.eq(started), core.address.eq(self.address), core.words.eq(self.words),
             *(getattr(self, name).eq(getattr(core, name)) for name in ("done", "bad", "block", "events")),
@@ -157,9 +158,9 @@ class _Core(wiring.Component):
         """The program goes to the descriptor queue, the array's own memories and the depthwise unit's."""
         config, program, depthwise = self._config, self._program, self._depthwise
         wiring.connect(m, self._program_reader.o, program.i)
-        m.submodules.descriptors = queue = SyncFIFOBuffered(width=16, depth=512)
-        wiring.connect(m, program.descriptor, queue.w_stream)
-        wiring.connect(m, queue.r_stream, self._control.i)
+        m.submodules.descriptors = queue = Queue(width=16, depth=512)
+        wiring.connect(m, program.descriptor, queue.i)
+        wiring.connect(m, queue.o, self._control.i)
         weights = LaneMemory(load=depthwise_weight_load(config), lanes=3)
         constants = LaneMemory(load=depthwise_constant_load(config), lanes=config.depthwise_requantisers)
         m.submodules.depthwise_weights, m.submodules.depthwise_constants = weights, constants

@@ -8,9 +8,9 @@ gaps, a pixel takes ``groups`` words, and the bank is a ring of ``limit`` words:
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal
 from amaranth.lib import data, wiring
-from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
+from narrows.hw.block_ram import BlockRam
 from narrows.hw.config import POSITION_BITS, EngineConfig
 
 #: Bits of a word's address in a bank; ``config.line_words`` is at most ``2**LINE_BITS``.
@@ -20,7 +20,7 @@ LINE_BITS = 13
 SIZE_BITS = 11
 
 #: Cycles from an address to its words.
-READ_LATENCY = 2
+READ_LATENCY = BlockRam.LATENCY
 
 #: Where a tensor lies in the line buffers: ``width`` pixels in a row less one, ``groups`` words in a pixel, ``limit``
 #: words in a bank's ring (whole pixels).
@@ -54,7 +54,7 @@ def line_write(config: EngineConfig) -> data.StructLayout:
 class LineBuffer(wiring.Component):
     """The three banks, ``line_words`` words of ``group`` bytes each.
 
-    ``data[b]`` is bank b's word two cycles after ``address[b]``. A word on ``write`` is in memory for addresses of the
+    ``data[b]`` is bank b's word ``READ_LATENCY`` cycles after ``address[b]``. A word on ``write`` is in memory for addresses of the
     next cycle.
     """
 
@@ -69,16 +69,14 @@ class LineBuffer(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         for bank in range(3):
-            memory = Memory(shape=8 * self._config.group, depth=self._config.line_words, init=[])
-            m.submodules[f"bank{bank}"] = memory
-            write, read = memory.write_port(), memory.read_port()
+            m.submodules[f"bank{bank}"] = memory = BlockRam(width=8 * self._config.group, depth=self._config.line_words)
             m.d.comb += [
-                write.en.eq(self.write.enable & (self.write.bank == bank)),
-                write.addr.eq(self.write.address),
-                write.data.eq(self.write.data),
-                read.addr.eq(self.address[bank]),
+                memory.write_enable.eq(self.write.enable & (self.write.bank == bank)),
+                memory.write_address.eq(self.write.address),
+                memory.write_data.eq(self.write.data),
+                memory.address.eq(self.address[bank]),
+                self.data[bank].eq(memory.data),
             ]
-            m.d.sync += self.data[bank].eq(read.data)
         return m
 
 

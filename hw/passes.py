@@ -18,7 +18,7 @@ COUNT_BITS = 16
 
 def pass_fields(config: EngineConfig) -> data.StructLayout:
     """A pass. ``slices`` of ``groups`` output groups each over ``segments`` of pixels (all but the last of
-    ``segment_pixels``, that of ``tail_pixels``); ``depth`` input groups, ``cycles`` = max(depth, pixels) per result, of
+    ``segment_pixels``, that of ``tail_pixels``); ``depth`` input groups, ``cycles`` = max(depth, spacing) per result, of
     which ``lead`` = cycles - depth idle ones come first.
 
     ``base``, ``size``: source region, words per bank, a ring. ``segment_words``: words per bank of a full segment, modulo
@@ -29,7 +29,7 @@ def pass_fields(config: EngineConfig) -> data.StructLayout:
     return data.StructLayout({
         "slices": 12, "groups": 12, "segments": 16, "segment_pixels": 16, "tail_pixels": 16,
         "pairs": 16, "tail_pairs": 16, "tail_mask": config.pixels,
-        "depth": 12, "cycles": 12, "lead": range(config.pixels),
+        "depth": 12, "cycles": 12, "lead": range(max(config.result_spacing, 2)),
         "base": ADDRESS_BITS, "size": ADDRESS_BITS, "segment_words": ADDRESS_BITS,
         "room": POSITION_BITS,
         "weight": COUNT_BITS, "constant": COUNT_BITS,
@@ -51,7 +51,7 @@ def pass_values(
         "slices": slices, "groups": groups, "segments": segments, "segment_pixels": segment, "tail_pixels": tail,
         "pairs": segment // config.pixels - 1, "tail_pairs": -(-tail // config.pixels) - 1,
         "tail_mask": (1 << (odd or config.pixels)) - 1,
-        "depth": depth, "cycles": max(depth, config.pixels), "lead": max(config.pixels - depth, 0),
+        "depth": depth, "cycles": max(depth, config.result_spacing), "lead": max(config.result_spacing - depth, 0),
         "base": base, "size": size, "segment_words": segment // config.pixels * depth % size,
         "room": room, "weight": weight % (1 << COUNT_BITS), "constant": constant % (1 << COUNT_BITS),
     }
@@ -78,7 +78,8 @@ class Group(data.StructLayout):
 
 
 class GroupWalk(wiring.Component):
-    """The outer loops of a pass. ``group`` may be taken (``take``) when ``ready``; the next is ready two cycles later at best.
+    """The outer loops of a pass. ``group`` may be taken (``take``) when ``ready``; the next is ready two cycles later at best, so a
+    group of a single op is followed by a cycle without one.
 
     A group is ready when its weights and constants are loaded (``weights``, ``constants``: counts of loaded words), its
     segment's source pixels are there (``available``, of this plane) and there is ``room`` for its results beyond those
@@ -198,7 +199,7 @@ class Pass(wiring.Component):
             finish_result.eq(channel == f.cycles - 1),
             op.address.eq(f.base + address),
             op.weight.eq(weight), op.constant.eq(group.constant),
-            # Idle ops come first: so results end `pixels` cycles apart whatever pass the one before is of.
+            # Idle ops come first: so results end `result_spacing` cycles apart whatever pass the one before is of.
             op.first.eq(channel == f.lead), op.last.eq(finish_result), op.idle.eq(channel < f.lead),
             op.pixels.eq(Mux(final_pair, group.mask, ~0)),
             op.end_group.eq(final_pair), op.end_segment.eq(final_pair & group.end_segment),

@@ -2,10 +2,10 @@
 
 from amaranth.hdl import C, Cat, Module, Mux, Signal, signed
 from amaranth.lib import data, stream, wiring
-from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from narrows.hw.activation_stream import PositionGate
+from narrows.hw.block_ram import BlockRam
 from narrows.hw.config import POSITION_BITS, EngineConfig
 from narrows.hw.delay import delayed
 from narrows.hw.gearbox import COUNT_BITS, WordPacker
@@ -55,17 +55,16 @@ class PictureRing(wiring.Component):
         m = Module()
         group, half = self._config.group, self._config.image_words // 2
         self._byte_bits = (group - 1).bit_length()
-        banks = [Memory(shape=8 * group, depth=half, init=[]) for _ in range(2)]
+        banks = [BlockRam(width=8 * group, depth=half) for _ in range(2)]
         m.submodules.even, m.submodules.odd = banks
-        self._fill(m, [bank.write_port() for bank in banks])
+        self._fill(m, banks)
         word, shift, mask = self._locate(m)
 
         # Cycle 3: the words around the window leave the memories.  Cycle 4: their output registers.
         pair = []
         for bank, row in zip(banks, (word + 1, word), strict=True):
-            port = bank.read_port()
-            m.d.comb += port.addr.eq(row[1:])
-            pair.append(delayed(m, port.data, 1))
+            m.d.comb += bank.address.eq(row[1:])
+            pair.append(bank.data)
         # Cycle 5: in order.  Cycle 6: from the window's first byte on.  Cycle 7: zeros around the picture.
         both, shifted = Signal(16 * group, reset_less=True), Signal(8 * (group + 1), reset_less=True)
         m.d.sync += [
@@ -76,7 +75,7 @@ class PictureRing(wiring.Component):
             m.d.sync += self.window[index].eq(Mux(mask[index], shifted.word_select(index, 8), self.zero))
         return m
 
-    def _fill(self, m: Module, ports: list) -> None:
+    def _fill(self, m: Module, banks: list[BlockRam]) -> None:
         """Words go into the ring as they come, as long as nobody needs what they replace."""
         m.submodules.packer = packer = WordPacker(group=self._config.group)
         m.submodules.gate = gate = PositionGate()
@@ -92,11 +91,11 @@ class PictureRing(wiring.Component):
             self.filled.eq(gate.position),
             self.done.eq(packer.done),
         ]
-        for index, port in enumerate(ports):
+        for index, bank in enumerate(banks):
             m.d.comb += [
-                port.addr.eq(gate.position[1:]),
-                port.data.eq(packer.o.payload),
-                port.en.eq(taken & (gate.position[0] == index)),
+                bank.write_address.eq(gate.position[1:]),
+                bank.write_data.eq(packer.o.payload),
+                bank.write_enable.eq(taken & (gate.position[0] == index)),
             ]
 
     def _locate(self, m: Module) -> tuple:

@@ -5,7 +5,7 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from narrows.hw.config import BIAS_BITS, MULTIPLIER_BITS, SHIFT_BITS, EngineConfig
-from narrows.hw.walker import ADDRESS_BITS
+from narrows.hw.walker import ADDRESS_BITS, bank_bits
 
 #: One channel's constants as they lie in memory: bias lowest. ``shift`` is TensorFlow Lite's, positive is left.
 ChannelConstants = data.StructLayout({
@@ -27,7 +27,7 @@ def activation_write(config: EngineConfig) -> data.StructLayout:
     ``mark`` pixels of the tensor are complete once it is written (0: none yet)."""
     return data.StructLayout({
         "data": 8 * config.group,
-        "bank": (config.pixels - 1).bit_length(),
+        "bank": bank_bits(config.pixels),
         "address": ADDRESS_BITS,
         "mark": 16,
     })

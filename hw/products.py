@@ -4,6 +4,8 @@ from amaranth.hdl import Module, Signal, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
+from narrows.hw.dsp import DspMultiplier
+
 #: Cycles from operands at the ports to their sum.
 LATENCY = 4
 
@@ -26,19 +28,17 @@ class DirectProducts(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
+        # Cycles 1 and 2: products.
         products = []
         for channel in range(self._group):
-            # Cycle 1: the multiplier's input registers. Cycle 2: its output register.
-            a = Signal(signed(9), name=f"a{channel}", reset_less=True)
-            b = Signal(signed(9), name=f"b{channel}", reset_less=True)
-            product = Signal(signed(18), name=f"product{channel}", reset_less=True)
-            m.d.sync += [a.eq(self.a[channel]), b.eq(self.b[channel]), product.eq(a * b)]
-            products.append(product)
+            m.submodules[f"multiplier{channel}"] = multiplier = DspMultiplier(a_width=9, b_width=9)
+            m.d.comb += [multiplier.a.eq(self.a[channel]), multiplier.b.eq(self.b[channel])]
+            products.append(multiplier.o)
         # Cycle 3: sums of four. Cycle 4: their sum.
         fours = []
         for start in range(0, self._group, 4):
             four = Signal(signed(20), name=f"four{start}", reset_less=True)
-            m.d.sync += four.eq((products[start] + products[start + 1]) + (products[start + 2] + products[start + 3]))
+            m.d.sync += four.eq(sum(products[start + 2 : start + 4], sum(products[start + 1 : start + 2], products[start])))
             fours.append(four)
         m.d.sync += self.o.eq(sum(fours[1:], fours[0]))
         return m

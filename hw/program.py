@@ -13,10 +13,10 @@ from enum import IntEnum
 
 from amaranth.hdl import Cat, Module, Mux, Signal, signed
 from amaranth.lib import data, stream, wiring
-from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from narrows.hw.array import constant_load, memory_load, weight_load
+from narrows.hw.block_ram import BlockRam
 from narrows.hw.config import BIAS_BITS, CONSTANT_BITS, NARROW_BIAS_BITS, EngineConfig
 from narrows.hw.delay import delayed
 from narrows.hw.passes import COUNT_BITS
@@ -84,7 +84,7 @@ def header(kind: Kind, count: int, *, zero_point: int = 0, signed: bool = False)
 
 
 class LaneMemory(wiring.Component):
-    """A ring memory loaded lane by lane and read a word at a time, ``word`` two cycles after ``address``."""
+    """A ring memory loaded lane by lane and read a word at a time, ``word`` ``BlockRam.LATENCY`` cycles after ``address``."""
 
     def __init__(self, *, load: data.StructLayout, lanes: int):
         self._lanes = lanes
@@ -97,17 +97,15 @@ class LaneMemory(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        shape = data.ArrayLayout(self._width, self._lanes)
-        m.submodules.memory = memory = Memory(shape=shape, depth=1 << len(self.address), init=[])
-        write, read = memory.write_port(granularity=1), memory.read_port()
         load = Signal.like(self.load)
-        m.d.sync += [load.eq(self.load), self.word.eq(read.data)]
-        m.d.comb += [
-            read.addr.eq(self.address),
-            write.addr.eq(load.address),
-            write.data.eq(data.View(shape, load.data.replicate(self._lanes))),
-            write.en.eq(Mux(load.enable, 1 << load.lane, 0)),
-        ]
+        m.d.sync += load.eq(self.load)
+        for lane in range(self._lanes):
+            m.submodules[f"lane{lane}"] = memory = BlockRam(width=self._width, depth=1 << len(self.address))
+            m.d.comb += [
+                memory.write_enable.eq(load.enable & (load.lane == lane)),
+                memory.write_address.eq(load.address), memory.write_data.eq(load.data),
+                memory.address.eq(self.address), self.word.word_select(lane, self._width).eq(memory.data),
+            ]
         return m
 
 

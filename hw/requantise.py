@@ -108,16 +108,12 @@ class Requantise(wiring.Component):
     ``constants``: bias in 32 bits (the sum wraps around as an int32), multiplier 0..2^31-1, normalised or not,
     shift ``MIN_SHIFT``..``MAX_SHIFT``. ``range`` belongs to the ``acc`` of ``RANGE_DELAY`` cycles before; any signed
     9-bit ``zero_point`` and ``lo <= hi`` will do. ``o`` is the byte as a pattern of bits, int8 or uint8 alike.
-    ``multiplier`` is the class that forms products, with the ports and the latency of :class:`Multiplier`.
     """
 
     LATENCY = Multiplier.LATENCY + RoundingShift.LATENCY + 6
     RANGE_DELAY = LATENCY - 3
 
-    def __init__(self, *, multiplier: type[Multiplier] = Multiplier):
-        if multiplier.LATENCY != Multiplier.LATENCY:
-            raise ValueError(f"A multiplier must take {Multiplier.LATENCY} cycles, {multiplier.__name__} takes {multiplier.LATENCY}.")
-        self._multiplier = multiplier
+    def __init__(self):
         super().__init__({
             "valid": In(1),
             "acc": In(signed(ACCUMULATOR_BITS)),
@@ -129,7 +125,7 @@ class Requantise(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.product = product = self._multiplier(a_width=ACCUMULATOR_BITS, b_width=MULTIPLIER_BITS)
+        m.submodules.product = product = Multiplier(a_width=ACCUMULATOR_BITS, b_width=MULTIPLIER_BITS)
         # Of y the ten bits -512..511 decide a clamp of y plus or minus 256 within -256..255.
         m.submodules.divide = divide = RoundingShift(i_width=ACCUMULATOR_BITS, o_width=11)
         travelling = Signal(self.LATENCY)
@@ -150,26 +146,26 @@ class Requantise(wiring.Component):
         x = Signal(signed(ACCUMULATOR_BITS), reset_less=True)
         m.d.sync += x.eq(Mux(left, biased << 1, biased))
 
-        # Cycles 2 to 6: the product.
+        # Cycles 2 to 7: the product.
         m.d.comb += [product.a.eq(x), product.b.eq(delayed(m, self.constants.multiplier, 2))]
 
-        # Cycle 7: the first rounding.
+        # Cycle 8: the first rounding.
         high = Signal(signed(ACCUMULATOR_BITS), reset_less=True)
         m.d.sync += high.eq((product.o >> 31) + product.o[30])
 
-        # Cycles 8 to 10: the second one. Its amount is due a cycle early.
+        # Cycles 9 to 11: the second one. Its amount is due a cycle early.
         m.d.comb += [divide.i.eq(high), divide.amount.eq(delayed(m, right, 1 + product.LATENCY))]
 
-        # Cycle 11: the zero point. The range is taken here and travels on.
+        # Cycle 12: the zero point. The range is taken here and travels on.
         total = Signal(signed(12), reset_less=True)
         m.d.sync += total.eq(divide.o + self.range.zero_point)
         lo, hi = delayed(m, self.range.lo, 1), delayed(m, self.range.hi, 1)
 
-        # Cycle 12: compare with both limits.
+        # Cycle 13: compare with both limits.
         low, high_side, byte = Signal(reset_less=True), Signal(reset_less=True), Signal(8, reset_less=True)
         m.d.sync += [low.eq(total < lo), high_side.eq(total > hi), byte.eq(total)]
 
-        # Cycle 13: choose.
+        # Cycle 14: choose.
         clamped = Signal(8, reset_less=True)
         m.d.sync += clamped.eq(Mux(low, delayed(m, lo, 1), Mux(high_side, delayed(m, hi, 1), byte)))
         m.d.comb += self.o.eq(clamped)

@@ -54,8 +54,7 @@ class ScaledDifference(wiring.Component):
 
     LATENCY = Multiplier.LATENCY + RoundingShift.LATENCY + 2
 
-    def __init__(self, *, multiplier: type[Multiplier] = Multiplier):
-        self._multiplier = multiplier
+    def __init__(self):
         super().__init__({
             "byte": In(8),
             "signed": In(1),
@@ -67,7 +66,7 @@ class ScaledDifference(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.product = product = self._multiplier(a_width=9, b_width=MULTIPLIER_BITS)
+        m.submodules.product = product = Multiplier(a_width=9, b_width=MULTIPLIER_BITS)
         m.submodules.divide = divide = RoundingShift(i_width=_SCALED_BITS, o_width=_SCALED_BITS + 1)
 
         # Cycle 0: the difference.
@@ -75,14 +74,14 @@ class ScaledDifference(wiring.Component):
         difference = Signal(signed(9), reset_less=True)
         m.d.sync += difference.eq(value - self.zero_point)
 
-        # Cycles 1 to 5: the product.
+        # Cycles 1 to 6: the product.
         m.d.comb += [product.a.eq(difference), product.b.eq(self.multiplier)]
 
-        # Cycle 6: the first rounding.
+        # Cycle 7: the first rounding.
         high = Signal(signed(_SCALED_BITS), reset_less=True)
         m.d.sync += high.eq((product.o >> 11) + product.o[10])
 
-        # Cycles 7 to 9: the second one.
+        # Cycles 8 to 10: the second one.
         m.d.comb += [divide.i.eq(high), divide.amount.eq(-self.shift), self.o.eq(divide.o)]
         return m
 
@@ -96,8 +95,7 @@ class ResidualLane(wiring.Component):
 
     LATENCY = ScaledDifference.LATENCY + 1 + Requantise.LATENCY
 
-    def __init__(self, *, multiplier: type[Multiplier] = Multiplier):
-        self._multiplier = multiplier
+    def __init__(self):
         super().__init__({
             "valid": In(1),
             "a": In(8),
@@ -110,13 +108,13 @@ class ResidualLane(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         f = self.fields
-        m.submodules.projected = projected = ScaledDifference(multiplier=self._multiplier)
-        m.submodules.shortcut = shortcut = ScaledDifference(multiplier=self._multiplier)
-        m.submodules.requantise = requantise = Requantise(multiplier=self._multiplier)
+        m.submodules.projected = projected = ScaledDifference()
+        m.submodules.shortcut = shortcut = ScaledDifference()
+        m.submodules.requantise = requantise = Requantise()
         arriving = Signal(ScaledDifference.LATENCY)
         m.d.sync += arriving.eq(Cat(self.valid, arriving))
 
-        # Cycles 0 to 9: both inputs.
+        # Cycles 0 to 10: both inputs.
         for unit, byte, number in (projected, self.a, 1), (shortcut, self.b, 2):
             m.d.comb += [
                 unit.byte.eq(byte),
@@ -126,12 +124,12 @@ class ResidualLane(wiring.Component):
                 unit.shift.eq(f[f"s{number}"]),
             ]
 
-        # Cycle 10: their sum.
+        # Cycle 11: their sum.
         total = Signal(signed(ACCUMULATOR_BITS), reset_less=True)
         summed = Signal()
         m.d.sync += [total.eq(projected.o + shortcut.o), summed.eq(arriving[-1])]
 
-        # Cycles 11 to 24: to a byte.
+        # Cycles 12 to 26: to a byte.
         m.d.comb += [
             requantise.valid.eq(summed),
             requantise.acc.eq(total),
@@ -161,10 +159,10 @@ class ResidualAdd(wiring.Component):
 
     BYPASS_LATENCY = 2
 
-    def __init__(self, *, config: EngineConfig, tag_width: int, multiplier: type[Multiplier] = Multiplier):
+    def __init__(self, *, config: EngineConfig, tag_width: int):
         if tag_width < 1:
             raise ValueError(f"tag_width must be 1 bit or more, not {tag_width}.")
-        self._lanes, self._multiplier = config.residual_lanes, multiplier
+        self._lanes = config.residual_lanes
         self.word_cycles = config.group // config.residual_lanes
         self.latency = self.word_cycles + ResidualLane.LATENCY + self.BYPASS_LATENCY
         # A word holds its place from its start to the cycle after it is taken.
@@ -206,7 +204,7 @@ class ResidualAdd(wiring.Component):
             m.d.sync += part.eq(Mux(last, 0, part + 1))
 
         # The lanes' parts of a word gather from the top down to its bottom bits.
-        lanes = [ResidualLane(multiplier=self._multiplier) for _ in range(self._lanes)]
+        lanes = [ResidualLane() for _ in range(self._lanes)]
         for n, lane in enumerate(lanes):
             m.submodules[f"lane{n}"] = lane
             m.d.comb += [

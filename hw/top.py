@@ -13,7 +13,8 @@ from narrows.hw.engine import Engine
 from narrows.hw.link_memory import host_memory_ports
 from narrows.hw.ports import bus_signature
 from narrows.hw.sdram import SdramController, sdram_pins
-from narrows.hw.sdram_timing import W9825G6KH_6
+from narrows.hw.sdram_io import IO_LATENCY, SdramRegisters
+from narrows.hw.sdram_timing import PARTS, SdramTiming
 
 
 class Register(IntEnum):
@@ -60,9 +61,9 @@ class Status(IntFlag):
     HUNG = 16
 
 
-def memory_timing(config: EngineConfig):
-    """The SDRAM's timing at the engine's clock: a W9825G6KH-6, 32 MB, 16 bits wide."""
-    return W9825G6KH_6.at(clock_mhz=config.sdram_mhz)
+def memory_timing(config: EngineConfig) -> SdramTiming:
+    """The timing of the engine's SDRAM part at the engine's clock."""
+    return PARTS[config.sdram].at(clock_mhz=config.sdram_mhz)
 
 
 class Top(wiring.Component):
@@ -88,12 +89,14 @@ class Top(wiring.Component):
         m = Module()
         timing = memory_timing(self._config)
         m.submodules.engine = engine = Engine(config=self._config)
-        m.submodules.sdram = sdram = SdramController(timing=timing, startup_us=self._startup_us)
+        m.submodules.sdram = sdram = SdramController(timing=timing, startup_us=self._startup_us, io_latency=IO_LATENCY)
+        m.submodules.sdram_io = sdram_io = SdramRegisters(part=timing.part)
         m.submodules.counters = counters = Counters()
         for name in ("request", "read", "write"):
             wiring.connect(m, getattr(engine, name), getattr(sdram, name))
         wiring.connect(m, wiring.flipped(self.host), engine.host)
-        wiring.connect(m, wiring.flipped(self.sdram), sdram.pins)
+        wiring.connect(m, sdram.pins, sdram_io.controller)
+        wiring.connect(m, wiring.flipped(self.sdram), sdram_io.pins)
 
         address, words = Signal(BYTE_ADDRESS_BITS), Signal(COUNT_BITS)
         index, cycles = Signal(range(BLOCKS * WORDS)), Signal(32)
@@ -112,13 +115,15 @@ class Top(wiring.Component):
         m.d.comb += start.eq(write[Register.CONTROL] & (bus.write_data[:2] == START) & ~busy & ~self.resetting)
         hung = self._watchdog(m, busy, start | engine.block, write[Register.WATCHDOG])
 
+        # The engine's done is that of the program before until its reset has reached it.
+        started = Signal(4)
+        m.d.sync += started.eq(started >> 1)
+
         # A frame lasts from the start command to the engine's done: by then the last word is in external memory.
         with m.If(busy):
             m.d.sync += cycles.eq(cycles + 1)
-            with m.If(engine.done & ~engine.start):
+            with m.If(engine.done & ~started.any()):
                 m.d.sync += [busy.eq(0), done.eq(1)]
-        started = Signal(2)
-        m.d.sync += started.eq(started >> 1)
         # A reset lasts until the controller has nothing of the engine's left to do.
         drained = Signal(range(_DRAIN))
         m.d.sync += [drained.eq(Mux(self.resetting, drained + 1, 0)), engine.clear.eq(drained == _DRAIN - 2)]
@@ -128,9 +133,9 @@ class Top(wiring.Component):
         with m.If(write[Register.CONTROL] & bus.write_data[1]):
             m.d.sync += self.resetting.eq(1)
         with m.If(start):
-            m.d.sync += [busy.eq(1), done.eq(0), cycles.eq(0), started.eq(0b11)]
+            m.d.sync += [busy.eq(1), done.eq(0), cycles.eq(0), started.eq(~0)]
         m.d.comb += [
-            engine.start.eq(started[1]), engine.address.eq(address), engine.words.eq(words),
+            engine.start.eq(started[-1]), engine.address.eq(address), engine.words.eq(words),
             counters.clear.eq(start), counters.run.eq(busy), counters.events.eq(engine.events), counters.block.eq(engine.block),
             counters.index.eq(index),
             self.busy.eq(busy), self.done.eq(done), self.block_done.eq(engine.block),

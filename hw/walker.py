@@ -11,6 +11,12 @@ from amaranth.lib.wiring import In, Out
 
 ADDRESS_BITS = 16
 
+
+def bank_bits(pixels: int) -> int:
+    """Bits of a bank's number, one at least: that of a single bank is always 0."""
+    return max(1, (pixels - 1).bit_length())
+
+
 #: Where a tensor lies. ``base``: first word of the region in every bank; ``size``: words of the region in every
 #: bank, after which rows wrap around to ``base`` (a ring); ``stride``: words per pixel, i.e. groups of channels;
 #: ``groups``: groups per slice.
@@ -26,7 +32,7 @@ class Walker(wiring.Component):
     """
 
     def __init__(self, *, pixels: int):
-        self._bank_bits = (pixels - 1).bit_length()
+        self._last_bank, self._bank_bits = pixels - 1, bank_bits(pixels)
         super().__init__({
             "fields": In(WalkFields),
             "start": In(1),
@@ -46,12 +52,13 @@ class Walker(wiring.Component):
         segment_bank = Signal(self._bank_bits)
         group, slice_group = Signal(12), Signal(12)
 
-        bank_after = Signal(self._bank_bits)
+        bank_after, last_bank = Signal(self._bank_bits), Signal()
         pixel_after, stepped = Signal(ADDRESS_BITS), Signal(ADDRESS_BITS)
         m.d.comb += [
-            bank_after.eq(self.bank + 1),
+            last_bank.eq(self.bank == self._last_bank),
+            bank_after.eq(Mux(last_bank, 0, self.bank + 1)),
             stepped.eq(pixel + f.stride),
-            pixel_after.eq(Mux(self.bank.all(), Mux(stepped == f.size, 0, stepped), pixel)),
+            pixel_after.eq(Mux(last_bank, Mux(stepped == f.size, 0, stepped), pixel)),
             self.address.eq(f.base + pixel + group),
         ]
         with m.If(self.step):

@@ -8,6 +8,7 @@ from amaranth.lib.wiring import In, Out
 from narrows.hw.activation_memory import activation_read
 from narrows.hw.config import EngineConfig
 from narrows.hw.ports import activation_write
+from narrows.hw.queue import Queue
 from narrows.hw.residual import ResidualAdd, ResidualFields
 from narrows.hw.walker import Walker, WalkFields
 
@@ -15,7 +16,7 @@ from narrows.hw.walker import Walker, WalkFields
 DEPTH = 128
 
 #: Shortcut words on their way.
-_FETCHES = 8
+_FETCHES = 16
 
 #: Flags that travel with a word.
 Ends = data.StructLayout({"end_group": 1, "end_segment": 1, "end_slice": 1})
@@ -44,13 +45,13 @@ class Writeback(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         word = 8 * self._config.group
-        m.submodules.results = results = SyncFIFOBuffered(width=word + 3, depth=DEPTH)
+        m.submodules.results = results = Queue(width=word + 3, depth=DEPTH)
         m.submodules.pending = pending = SyncFIFOBuffered(width=word + 3, depth=_FETCHES)
         m.submodules.answers = answers = SyncFIFOBuffered(width=word, depth=_FETCHES)
         m.submodules.add = add = ResidualAdd(config=self._config, tag_width=3)
         m.submodules.from_shortcut = fetch = Walker(pixels=self._config.pixels)
         m.submodules.to_output = place = Walker(pixels=self._config.pixels)
-        m.d.comb += [results.w_data.eq(self.i), results.w_en.eq(self.i_valid)]
+        m.d.comb += [results.i.payload.eq(self.i), results.i.valid.eq(self.i_valid)]
 
         def walk(walker, fields, step, ends):
             m.d.comb += [
@@ -63,12 +64,12 @@ class Writeback(wiring.Component):
         enabled = self.residual.enable
         m.d.comb += [
             self.read.payload.bank.eq(fetch.bank), self.read.payload.address.eq(fetch.address),
-            self.read.valid.eq(results.r_rdy & pending.w_rdy & enabled),
-            fetched.eq(results.r_rdy & pending.w_rdy & (self.read.ready | ~enabled)),
-            results.r_en.eq(fetched), pending.w_en.eq(fetched), pending.w_data.eq(results.r_data),
+            self.read.valid.eq(results.o.valid & pending.w_rdy & enabled),
+            fetched.eq(results.o.valid & pending.w_rdy & (self.read.ready | ~enabled)),
+            results.o.ready.eq(fetched), pending.w_en.eq(fetched), pending.w_data.eq(results.o.payload),
             answers.w_en.eq(self.answer), answers.w_data.eq(self.answer_data),
         ]
-        walk(fetch, self.shortcut, fetched, results.r_data[word:])
+        walk(fetch, self.shortcut, fetched, results.o.payload[word:])
 
         joined = Signal()
         m.d.comb += [

@@ -5,8 +5,10 @@
 // edge, and what the chip then drives reaches the controller's input register at the next one.
 
 #include <algorithm>
+#include <cstdarg>
 #include <cstddef>
 #include <cstdint>
+#include <cstdio>
 #include <cstring>
 #include <deque>
 #include <memory>
@@ -16,6 +18,7 @@
 #include <vector>
 
 #include "Vtop.h"
+#include "message.h"
 #include "sdram_chip.h"
 #include "verilated.h"
 #if VM_TRACE
@@ -31,6 +34,10 @@ constexpr std::uint64_t TICKS = 10;
 
 // The chip has as many data pins as the controller. Its words are little-endian bytes, as the hosts this runs on are.
 using Word = std::remove_reference_t<decltype(std::declval<Vtop&>().sdram___05Fdq_i)>;
+
+// What the design printed last, and whether it stopped, until the simulation in this thread has taken note of it.
+thread_local std::string printed;
+thread_local bool stopped = false;
 
 // The host's side of the designs there are: a register port, or a stream of bytes each way.
 template <class Top, class = void>
@@ -105,17 +112,18 @@ class Simulation {
     return 0;
   }
 
-  // Steps until the board has sent `wanted` bytes that nobody took, a rule of the SDRAM is broken, or `limit` cycles are over.
+  // Steps until the board has sent `wanted` bytes that nobody took, a rule of the SDRAM or an assertion is broken, or `limit`
+  // cycles are over.
   void run_line(std::uint64_t limit, std::size_t wanted) {
-    while (limit-- && !chip_.violated && line_.from_board.size() < wanted) step();
+    while (limit-- && !chip_.violated && stop_.empty() && line_.from_board.size() < wanted) step();
   }
 
   Line<Top>& line() { return line_; }
 
-  // Steps until `done` is high (if asked), a rule of the SDRAM is broken, or `limit` cycles are over.
+  // Steps until `done` is high (if asked), a rule of the SDRAM or an assertion is broken, or `limit` cycles are over.
   std::uint64_t run(std::uint64_t limit, bool until_done) {
     std::uint64_t ran = 0;
-    while (ran < limit && !chip_.violated && !(until_done && top_->done)) {
+    while (ran < limit && !chip_.violated && stop_.empty() && !(until_done && top_->done)) {
       step();
       ++ran;
     }
@@ -125,7 +133,9 @@ class Simulation {
   bool done() const { return top_->done; }
   bool busy() const { return top_->busy; }
   std::uint64_t cycle() const { return cycle_; }
+  std::uint64_t pins() const { return pins_; }
   const std::vector<std::uint64_t>& blocks() const { return blocks_; }
+  const std::string& stop() const { return stop_; }
   BasicSdramChip<Word>& chip() { return chip_; }
 
  private:
@@ -153,6 +163,24 @@ class Simulation {
     dump(TICKS / 2);
     ++cycle_;
     if (top_->block_done) blocks_.push_back(cycle_);
+    note_pins();
+    if (stopped) {
+      if (stop_.empty()) stop_ = printed;
+      stopped = false;
+    }
+  }
+
+  // Folds every output into `pins_`; data that the chip does not see may be anything.
+  void note_pins() {
+    const std::uint64_t sdram[] = {top_->sdram___05Fcke, top_->sdram___05Fcs_n, top_->sdram___05Fras_n, top_->sdram___05Fcas_n,
+                                   top_->sdram___05Fwe_n, top_->sdram___05Fba, top_->sdram___05Fa, top_->sdram___05Fdqm,
+                                   top_->sdram___05Fdq_oe, top_->sdram___05Fdq_oe ? top_->sdram___05Fdq_o : Word(0)};
+    const std::uint64_t others[] = {top_->bus___05Fread_data, top_->busy, top_->done, top_->block_done};
+    std::uint64_t word = 0;
+    for (const std::uint64_t pin : sdram) word = word * 31 + pin;
+    for (const std::uint64_t pin : others) word = word * 31 + pin;
+    pins_ = (pins_ ^ word) * 0x9E3779B97F4A7C15u;
+    pins_ ^= pins_ >> 32;
   }
 
   void dump(std::uint64_t phase) {
@@ -177,7 +205,9 @@ class Simulation {
   std::string trace_path_;
   std::uint64_t begin_, end_;
   std::uint64_t cycle_ = 0;
+  std::uint64_t pins_ = 0;
   std::vector<std::uint64_t> blocks_;  // the cycles at which block_done was high
+  std::string stop_;                   // what the design said when it stopped, if it did
 #if VM_TRACE
   std::unique_ptr<VerilatedVcdC> vcd_;
 #endif
@@ -186,6 +216,19 @@ class Simulation {
 using Board = Simulation<Vtop>;
 
 }  // namespace
+
+int narrows_print(const char* format, ...) {
+  char line[1024];
+  std::va_list arguments;
+  va_start(arguments, format);
+  const int length = std::vsnprintf(line, sizeof line, format, arguments);
+  va_end(arguments);
+  printed = line;
+  while (!printed.empty() && printed.back() == '\n') printed.pop_back();
+  return length;
+}
+
+void vl_stop(const char*, int, const char*) { stopped = true; }
 
 extern "C" {
 
@@ -201,6 +244,7 @@ void narrows_bus_write(Board* s, std::uint8_t address, std::uint32_t data) { s->
 std::uint32_t narrows_bus_read(Board* s, std::uint8_t address) { return s->bus_read(address); }
 std::uint64_t narrows_run(Board* s, std::uint64_t limit, int until_done) { return s->run(limit, until_done); }
 std::uint64_t narrows_cycle(Board* s) { return s->cycle(); }
+std::uint64_t narrows_pins(Board* s) { return s->pins(); }
 void narrows_send(Board* s, const std::uint8_t* data, std::uint64_t count) {
   s->line().to_board.insert(s->line().to_board.end(), data, data + count);
 }
@@ -216,6 +260,7 @@ std::uint64_t narrows_receive(Board* s, std::uint8_t* out, std::uint64_t room, s
 int narrows_done(Board* s) { return s->done(); }
 int narrows_busy(Board* s) { return s->busy(); }
 const char* narrows_violation(Board* s) { return s->chip().message.c_str(); }
+const char* narrows_stopped(Board* s) { return s->stop().c_str(); }
 
 std::uint64_t narrows_blocks(Board* s, std::uint64_t* out, std::uint64_t room) {
   const auto& blocks = s->blocks();

@@ -45,11 +45,13 @@ _SIGNATURES: dict[str, tuple[type | None, tuple[type, ...]]] = {
     "bus_read": (ctypes.c_uint32, (_Handle, ctypes.c_uint8)),
     "run": (ctypes.c_uint64, (_Handle, ctypes.c_uint64, ctypes.c_int)),
     "cycle": (ctypes.c_uint64, (_Handle,)),
+    "pins": (ctypes.c_uint64, (_Handle,)),
     "send": (None, (_Handle, ctypes.c_char_p, ctypes.c_uint64)),
     "receive": (ctypes.c_uint64, (_Handle, ctypes.c_char_p, ctypes.c_uint64, ctypes.c_uint64)),
     "done": (ctypes.c_int, (_Handle,)),
     "busy": (ctypes.c_int, (_Handle,)),
     "violation": (ctypes.c_char_p, (_Handle,)),
+    "stopped": (ctypes.c_char_p, (_Handle,)),
     "blocks": (ctypes.c_uint64, (_Handle, ctypes.POINTER(ctypes.c_uint64), ctypes.c_uint64)),
     "memory_size": (ctypes.c_uint64, (_Handle,)),
     "load": (None, (_Handle, _Address, ctypes.c_char_p, ctypes.c_uint64)),
@@ -60,12 +62,13 @@ _SIGNATURES: dict[str, tuple[type | None, tuple[type, ...]]] = {
 def board(
     config: EngineConfig,
     *,
+    netlist: bool = False,
     trace: str | Path | None = None,
     window: tuple[int, int] | None = None,
     progress: Progress | None = None,
     link: bool = False,
 ) -> Simulator:
-    """The simulated board of ``config``: its top module and the memory part it is made for.
+    """The simulated board of ``config``: its top module, or with ``netlist`` what synthesis makes of it, and its memory part.
 
     Its host has the register port or, with ``link``, the bytes of the line (:meth:`Simulator.send`, :meth:`Simulator.receive`).
     """
@@ -77,6 +80,7 @@ def board(
         timing=memory_timing(config),
         startup_us=STARTUP_US,
         key=key,
+        netlist=netlist,
         trace=trace,
         window=window,
         progress=progress,
@@ -102,8 +106,8 @@ class Simulator:
     ``design``, or what it returns, has the ports of :class:`narrows.hw.top.Top` or of :class:`narrows.hw.system.LinkedTop`;
     ``timing`` is that of the part at its SDRAM pins, which is held to the part's own figures, and ``startup_us`` as given to the
     controller. ``trace`` names a ``.vcd`` file to write, of the cycles ``window[0]`` up to but not including ``window[1]``; in it
-    a cycle lasts 10 ns whatever the clock is. ``progress`` hears about the compilation, and ``key`` is passed on to
-    :func:`narrows.sim.build.build`.
+    a cycle lasts 10 ns whatever the clock is. ``progress`` hears about the compilation; ``key`` and ``netlist`` are
+    passed on to :func:`narrows.sim.build.build`.
 
     Cycles are counted from power-up. Raises :class:`NarrowsError` if the tools fail or an argument makes no sense.
     """
@@ -115,13 +119,14 @@ class Simulator:
         timing: SdramTiming,
         startup_us: float | None = None,
         key: str = "",
+        netlist: bool = False,
         trace: str | Path | None = None,
         window: tuple[int, int] | None = None,
         progress: Progress | None = None,
     ) -> None:
         self._handle = None
         begin, end = _checked_window(trace, window)
-        library = ctypes.CDLL(str(build(design, key=key, trace=trace is not None, progress=progress)))
+        library = ctypes.CDLL(str(build(design, key=key, trace=trace is not None, netlist=netlist, progress=progress)))
         for name, (result, arguments) in _SIGNATURES.items():
             function = getattr(library, f"narrows_{name}")
             function.restype, function.argtypes = result, arguments
@@ -195,6 +200,11 @@ class Simulator:
         return self._call("cycle")
 
     @property
+    def pins(self) -> int:
+        """A hash of the values that all outputs of the design had in all cycles so far."""
+        return self._call("pins")
+
+    @property
     def done(self) -> bool:
         """The output ``done``: the program has ended."""
         return bool(self._call("done"))
@@ -216,8 +226,8 @@ class Simulator:
         """Simulate until ``done`` is high, or just ``max_cycles`` cycles if not ``until_done``.
 
         A call while ``done`` is high returns at once. ``progress`` gets the cycles of this call so far,
-        each ``every`` cycles. Raises :class:`SimulationError` when a rule of the SDRAM is broken;
-        reaching ``max_cycles`` is an answer, not an error.
+        each ``every`` cycles. Raises :class:`SimulationError` when a rule of the SDRAM or an assertion of the design is
+        broken; reaching ``max_cycles`` is an answer, not an error.
         """
         ran = 0
         while ran < max_cycles:
@@ -239,6 +249,8 @@ class Simulator:
     def _check_rules(self) -> None:
         if violation := self._call("violation").decode():
             raise SimulationError(f"The controller broke a rule of the SDRAM: {violation}.")
+        if message := self._call("stopped").decode():
+            raise SimulationError(f"The design stopped the simulation in cycle {self.cycle}: {message}")
 
     def _check_range(self, address: int, count: int) -> None:
         if address < 0 or count < 0 or address + count > self.memory_size:

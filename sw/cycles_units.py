@@ -72,7 +72,7 @@ class Pass:
         segment = min(segment, -(-plane // config.pixels) * config.pixels)
         self.slices, self.groups, self.plane, self.segment, self.depth = slices, groups, plane, segment, depth
         self.segments = -(-plane // segment)
-        self.cycles = max(depth, config.pixels)
+        self.cycles = max(depth, config.result_spacing)
         self.busy = 0
         self._lanes = config.pixels
         self._program = program

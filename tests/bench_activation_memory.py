@@ -10,7 +10,7 @@ from cocotb.triggers import FallingEdge, ReadOnly
 from cocotb_harness import PATTERNS, pack, start
 from test_activation_memory import CONFIGS
 
-from narrows.hw.activation_memory import READ_LATENCY, activation_read
+from narrows.hw.activation_memory import ANSWER_LATENCY, READ_LATENCY, activation_read
 from narrows.hw.ports import activation_write
 
 CONFIG, WRITES, READS = CONFIGS[os.environ["CONFIG"]], int(os.environ["WRITES"]), int(os.environ["READS"])
@@ -91,7 +91,7 @@ async def random_clients(dut, writing: str, reading: str) -> None:
         taken = [client.settle(ok, f"client {n}") for n, (client, ok) in enumerate(zip([*writes, *reads], served, strict=True))]
         for n, request in enumerate(taken[WRITES:]):
             if request:
-                answers[cycle + READ_LATENCY] = n, memory.get((request["bank"], request["address"]))
+                answers[cycle + ANSWER_LATENCY] = n, memory.get((request["bank"], request["address"]))
         # The array does not ask for a word in the very cycle in which it is written.
         clashes = {request["bank"] for request in taken[:WRITES] if request and request["address"] == address}
         known = {bank: memory[bank, address] for bank in range(CONFIG.pixels) if (bank, address) in memory}
@@ -102,7 +102,8 @@ async def random_clients(dut, writing: str, reading: str) -> None:
                 memory[request["bank"], request["address"]] = request["data"]
                 marks[n] = request["mark"]
         await FallingEdge(dut.clk)
-    assert read > 2
+    # Who writes often leaves nothing of a single bank.
+    assert read > 2 or (CONFIG.pixels == 1 and writing != "rare")
 
 
 @cocotb.test()
@@ -120,9 +121,9 @@ async def every_word(dut) -> None:
         await FallingEdge(dut.clk)
     dut.writes__0__valid.value = 0
     dut.reads__0__valid.value = 1
-    for cycle in range(len(places) + READ_LATENCY):
-        if cycle >= READ_LATENCY:
-            bank, address = places[cycle - READ_LATENCY]
+    for cycle in range(len(places) + ANSWER_LATENCY):
+        if cycle >= ANSWER_LATENCY:
+            bank, address = places[cycle - ANSWER_LATENCY]
             assert dut.answers__0.value == 1 and int(dut.data.value) == written[bank, address]
         bank, address = places[min(cycle, len(places) - 1)]
         dut.reads__0__payload.value = pack(READ, {"bank": bank, "address": address})

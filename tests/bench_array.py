@@ -11,6 +11,7 @@ from cocotb_harness import PATTERNS, cases, pack, start
 from test_array import CONFIGS
 
 from narrows import kernels
+from narrows.hw.activation_memory import READ_LATENCY
 from narrows.hw.array import array_op, array_result, constant_load, weight_load
 from narrows.hw.config import BIAS_BITS
 from narrows.hw.ports import ChannelConstants, OutputRange
@@ -23,7 +24,7 @@ STAGES = ("expand", "project")
 OP, RESULT = array_op(CONFIG), array_result(CONFIG)
 WEIGHT, CONSTANT = weight_load(CONFIG), constant_load(CONFIG)
 #: Cycles from an op to its words, as activation memory has them.
-MEMORY = 2
+MEMORY = READ_LATENCY
 
 
 def numbers(rng: np.random.Generator, shape: tuple, dtype: str, kind: str) -> np.ndarray:
@@ -92,7 +93,7 @@ class Layer:
                 "project": self.project, "pixels": (1 << count) - 1, "end_group": first + count == self.plane,
                 "end_segment": first + count == self.plane and group % 2, "end_slice": group == self.groups - 1,
             }  # fmt: skip
-            for _ in range(PIXELS - self.depth):
+            for _ in range(CONFIG.result_spacing - self.depth):
                 yield common | {"idle": 1, "first": 1, "last": 1}, None
             for k in range(self.depth):
                 rows = self.x[first : first + count, k * GROUP : (k + 1) * GROUP]

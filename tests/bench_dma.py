@@ -11,6 +11,7 @@ from cocotb.utils import get_sim_time
 from cocotb_harness import PATTERNS, Sink, Source, all_patterns, cases, finish, start, unpack
 
 from narrows.hw.dma import ControllerBurst
+from narrows.hw.queue import Queue
 
 READERS, WRITERS = int(os.environ["READERS"]), int(os.environ["WRITERS"])
 BURST, DEPTH = int(os.environ["BURST"]), int(os.environ["DEPTH"])
@@ -229,6 +230,6 @@ async def latency(dut) -> None:
         await FallingEdge(dut.clk)
         await ReadOnly()
         count += 1
-    assert count == 3  # one in the arbiter, two in the reader
+    assert count == 1 + Queue.LATENCY  # one in the arbiter, the rest in the reader
     assert await sinks[0].take(1) == [memory.at(5)]
     await finish(dut, sources, sinks)

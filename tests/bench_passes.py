@@ -15,7 +15,7 @@ from narrows.hw.config import POSITION_BITS
 from narrows.hw.passes import COUNT_BITS, pass_fields, pass_values
 
 CONFIG = CONFIGS[os.environ["CONFIG"]]
-PIXELS = CONFIG.pixels
+PIXELS, SPACING = CONFIG.pixels, CONFIG.result_spacing
 STAGES = ("expand", "project")
 OP = array_op(CONFIG)
 OUTPUTS = (
@@ -24,6 +24,8 @@ OUTPUTS = (
 )  # fmt: skip
 #: Cycles from the cycle that completes a group's credits to its first op.
 CREDIT_LATENCY = 3
+#: Cycles from the one in which a group may begin to that in which the next one of its stage may, if it is over by then.
+GROUP_LATENCY = 2
 
 
 @dataclass
@@ -40,7 +42,7 @@ def order(case: dict, stage: str) -> list[Group]:
     """All groups of a pass, in the order its module describes."""
     s = case[stage]
     weight, constant = first_words(case)[stage]
-    cycles, firsts = max(s["depth"], PIXELS), range(0, s["plane"], s["segment"])
+    cycles, firsts = max(s["depth"], SPACING), range(0, s["plane"], s["segment"])
     groups = []
     for part in range(s["slices"]):
         for first in firsts:
@@ -93,10 +95,14 @@ class Model:
     left: dict[str, list[Group]] = field(default_factory=dict)
     at: int = 0  # op within the owner's group
     owner: str | None = None
+    cycle: int = 0
+    since: dict[str, int] = field(default_factory=dict)  # from when on the first group left may go
+    not_before: dict[str, int] = field(default_factory=dict)
 
     def step(self, given: list[dict], expected: dict) -> None:
         """One more cycle, the last of ``given``; ``expected`` becomes the outputs of the next."""
         now = given[-1]
+        self.cycle += 1
         expected["begin"], expected["op"], expected["valid"] = 0, None, 0
         expected["released_weights"], expected["released_constants"] = expected.pop("release", (
             expected["released_weights"], expected["released_constants"]))  # fmt: skip
@@ -104,6 +110,9 @@ class Model:
         for stage in reversed(STAGES):
             left = self.left.get(stage)
             if left and all(len(given) > 2 and given[-CREDIT_LATENCY].get(f"{stage}_{name}", -1) >= n for name, n in left[0].needs.items()):
+                if self.cycle < self.not_before.get(stage, 0):
+                    continue
+                self.since.setdefault(stage, self.cycle)
                 begins = left[0].ops[self.at if self.owner == stage else 0]["begin"]
                 if not (stage == "project" and begins and now["hold"]):
                     ready.append(stage)
@@ -115,6 +124,7 @@ class Model:
             self.owner, self.at = stage, self.at + 1
             if self.at == len(group.ops):
                 self.left[stage].pop(0)
+                self.not_before[stage] = self.since.pop(stage) + GROUP_LATENCY
                 self.owner, self.at = None, 0
                 if group.consumed is not None:
                     expected[f"{stage}_consumed"] = group.consumed
@@ -234,7 +244,7 @@ async def run(dut, case: dict) -> tuple[list[int], list[tuple[int, bool]]]:
         raise AssertionError(f"not over: {case}")
     assert sum(len(g.ops) for stage in starts for g in order(case, stage)) == len(ops)
     for (before, _), (after, _) in itertools.pairwise(lasts):
-        assert after - before >= PIXELS, f"results {after - before} cycles apart: {case}"
+        assert after - before >= SPACING, f"results {after - before} cycles apart: {case}"
     return ops, lasts
 
 
@@ -257,11 +267,13 @@ async def drawn(dut) -> None:
 async def full_rate(dut, depth: int, pairs: int) -> None:
     """With all credits there is an op in every cycle from start to end: groups * pairs * cycles, and the start's latency."""
     await setup(dut)
+    if max(depth, SPACING) == 1:
+        pairs = max(pairs, GROUP_LATENCY)
     stage = STAGE | {"depth": depth, "segment": pairs * PIXELS, "plane": 4 * pairs * PIXELS, "slices": 2, "groups": 3, "size": 400}
     for used in (STAGES, STAGES[:1], STAGES[1:]):
         case = dict.fromkeys(used, stage) | {"weight": 7, "constant": 9, "delay": 0, "seed": 1, "hold": None}
         ops, lasts = await run(dut, case | {"paces": {"all": "always"}})
-        count = len(used) * 2 * 3 * 4 * pairs * max(depth, PIXELS)
+        count = len(used) * 2 * 3 * 4 * pairs * max(depth, SPACING)
         assert ops == [1 + CREDIT_LATENCY + n for n in range(count)]
         # All of project's results come before expand's.
         owners = [project for _, project in lasts]
@@ -285,12 +297,12 @@ async def positions_wrap(dut, room: int) -> None:
     """More pixels than a position counts: over all slices these go round, and the distance to what is freed still holds."""
     await setup(dut)
     segment, segments, slices = 60_000, 8, 5
-    case = {"slices": slices, "groups": 1, "plane": segment * segments, "segment": segment, "depth": PIXELS, "base": 0}
+    case = {"slices": slices, "groups": 1, "plane": segment * segments, "segment": segment, "depth": SPACING, "base": 0}
     values = pass_values(CONFIG, **case, size=1000, room=room, weight=0, constant=0)
     # A result stands for each segment: a million of them would take long.
     values |= {"pairs": 0, "tail_pairs": 0}
     dut.expand_fields.value, dut.start_expand.value = pack(pass_fields(CONFIG), values), 1
-    dut.weights.value = dut.constants.value = slices * PIXELS
+    dut.weights.value = dut.constants.value = slices * SPACING
     dut.expand_available.value, dut.expand_freed.value = segment * segments, 0
     await FallingEdge(dut.clk)
     dut.start_expand.value = 0
@@ -298,11 +310,11 @@ async def positions_wrap(dut, room: int) -> None:
         for short in (1, 0):
             dut.expand_freed.value = max(0, end - room - short) % (1 << POSITION_BITS)
             seen = 0
-            for _ in range(3 * PIXELS + CREDIT_LATENCY):
+            for _ in range(3 * SPACING + CREDIT_LATENCY):
                 await FallingEdge(dut.clk)
                 seen += int(dut.valid.value)
             # The first segment needs nothing freed.
-            expected = PIXELS * (short if end <= room else 1 - short)
+            expected = SPACING * (short if end <= room else 1 - short)
             assert seen == expected, f"{seen} ops for the pixels up to {end}, {short} short"
         assert int(dut.expand_consumed.value) == (end - 1) % (segment * segments) + 1
     assert dut.running.value == 0

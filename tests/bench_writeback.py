@@ -13,7 +13,7 @@ from cocotb_harness import PATTERNS, cases, pack, start
 from test_writeback import CONFIGS
 
 from narrows import kernels
-from narrows.hw.activation_memory import READ_LATENCY, activation_read
+from narrows.hw.activation_memory import ANSWER_LATENCY, activation_read
 from narrows.hw.ports import activation_write
 from narrows.hw.residual import ResidualFields
 from narrows.hw.walker import WalkFields
@@ -111,7 +111,7 @@ async def run(dut, case: dict, *, full: bool = False) -> list[int]:
             assert (request.bank, request.address) == block.reads[index], f"shortcut {index} of {case}"
             asking = None if reading else (request.bank, request.address)
             if reading:
-                asked.append(cycle + READ_LATENCY)
+                asked.append(cycle + ANSWER_LATENCY)
         else:
             assert asking is None, "a request vanished"
         assert bool(dut.written.value) == bool(dut.o__valid.value and taking)

@@ -14,6 +14,9 @@ from narrows.hw.ports import ChannelConstants, activation_write
 CONFIGS = {
     "eight": EngineConfig(line_words=64, depthwise_words=32),
     "four": EngineConfig(group=4, outputs=4, requantisers=4, line_words=128, depthwise_words=64, pixels=4),
+    "one": EngineConfig(
+        group=4, outputs=4, pixels=1, requantisers=4, depthwise_requantisers=1, residual_lanes=1, line_words=128, depthwise_words=64
+    ),
 }
 
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from narrows.hw.activation_stream import ActivationLoad, ActivationStore, transfer_fields
 from narrows.hw.config import EngineConfig
 
-SHAPES = [(4, 2), (8, 2), (8, 4), (16, 2)]
+SHAPES = [(4, 1), (4, 2), (8, 2), (8, 4), (16, 2)]
 
 
 def engine(group: int, pixels: int) -> dict:

@@ -13,6 +13,12 @@ CONFIGS = {
     "four": EngineConfig(
         group=4, outputs=4, requantisers=4, depthwise_requantisers=2, residual_lanes=2, pixels=4, weight_words=128, constant_words=8
     ),
+} | {
+    # One pixel, and a requantiser for each slice, for two and for all four.
+    f"one, {requantisers}": EngineConfig(
+        group=4, outputs=4, pixels=1, requantisers=requantisers, residual_lanes=1, weight_words=64, constant_words=8
+    )
+    for requantisers in (4, 2, 1)
 }
 
 
@@ -43,7 +49,7 @@ def test_array(name: str):
         seed=st.integers(0, 1 << 32),
     )
     component = PointwiseArray(config=config)
-    assert component.latency == 23 + config.outputs
+    assert component.latency == 27 + config.outputs
     run_cocotb(component, "bench_array", cases=cases, env={"CONFIG": name, "LATENCY": component.latency})
 
 

@@ -19,14 +19,17 @@ def test_powers_of_two(name, value):
 @pytest.mark.parametrize(("changes", "pattern"), [
     ({"group": 2}, "group must be 4, 8 or 16 channels, not 2"),
     ({"group": 16}, "outputs must equal group .16.* not 8"),
-    ({"pixels": 8}, "pixels must be 2 or 4, not 8"),
-    ({"requantisers": 4}, "requantisers must equal outputs .8., one per slice, not 4"),
-    ({"depthwise_requantisers": 2}, "8 results around in three cycles, 2 can't"),
-    ({"depthwise_requantisers": 0}, "8 results around in three cycles, 0 can't"),
-    ({"depthwise_requantisers": 9}, "8 results around in three cycles, 9 can't"),
+    ({"pixels": 8}, "pixels must be 1, 2 or 4, not 8"),
+    ({"requantisers": 4}, "requantisers must equal outputs .8. unless pixels is 1, not 4"),
+    ({"requantisers": 3, "pixels": 1}, "requantisers must divide outputs .8., 3 does not"),
+    ({"requantisers": 16, "pixels": 1}, "requantisers must divide outputs .8., 16 does not"),
+    ({"requantisers": 0}, "requantisers must divide outputs .8., 0 does not"),
+    ({"depthwise_requantisers": 0}, "depthwise_requantisers must be 1 to group .8., not 0"),
+    ({"depthwise_requantisers": 9}, "depthwise_requantisers must be 1 to group .8., not 9"),
     ({"residual_lanes": 3}, "residual_lanes must divide group .8., 3 does not"),
     ({"residual_lanes": 0}, "residual_lanes must divide group .8., 0 does not"),
     ({"activation_words": 26625}, "activation_words must be a positive multiple of pixels .2., not 26625"),
+    ({"sdram": "W9825"}, "sdram must be one of W9825G6KH-6, AS4C32M16SB-7, any-256M-75, not 'W9825'"),
     ({"activation_words": 0}, "activation_words must be a positive multiple of pixels .2., not 0"),
 ])  # fmt: skip
 def test_refusals(changes, pattern):

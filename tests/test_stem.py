@@ -11,6 +11,7 @@ from narrows.hw.stem import Stem
 from narrows.hw.stem_fields import stem_fields, stem_layout, stem_pixel_cycles
 
 ENGINES = {
+    "4x1": {"group": 4, "image_words": 64, "pixels": 1},
     "4x2": {"group": 4, "image_words": 64, "pixels": 2},
     "8x2": {"group": 8, "image_words": 64, "pixels": 2},
     "16x4": {"group": 16, "image_words": 32, "pixels": 4},

@@ -21,7 +21,7 @@ def _tensor(draw) -> dict:
     }
 
 
-@pytest.mark.parametrize("pixels", [2, 4])
+@pytest.mark.parametrize("pixels", [1, 2, 4])
 def test_walker(pixels: int):
     cases = cases_file("walker", examples=120, tensor=_tensor())
     run_cocotb(Walker(pixels=pixels), "bench_walker", cases=cases, env={"PIXELS": pixels})

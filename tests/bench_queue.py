@@ -1,0 +1,50 @@
+"""cocotb tests of the queue: order, rate, latency, and what it holds when nobody takes anything."""
+
+import os
+
+import cocotb
+from cocotb.triggers import FallingEdge
+from cocotb_harness import Sink, Source, all_patterns, finish, start
+
+from narrows.hw.queue import Queue
+
+DEPTH = int(os.environ["DEPTH"])
+WORDS = [(37 * n) & 2047 for n in range(150)]
+
+
+@cocotb.test()
+@all_patterns
+async def streams(dut, idle: str, pressure: str) -> None:
+    await start(dut)
+    source, sink = Source(dut, "i", idle=idle), Sink(dut, "o", pressure=pressure)
+    source.send(WORDS)
+    assert await sink.take(len(WORDS)) == WORDS
+    await finish(dut, [source], [sink])
+
+
+@cocotb.test()
+async def full_rate(dut) -> None:
+    if DEPTH < 16:
+        return  # a queue shorter than its own latency has pauses
+    await start(dut)
+    source, sink = Source(dut, "i"), Sink(dut, "o")
+    source.send(WORDS)
+    await sink.take(len(WORDS))
+    first = sink.cycles[0]
+    assert first == Queue.LATENCY
+    assert sink.cycles == list(range(first, first + len(WORDS)))
+
+
+@cocotb.test()
+async def holds_its_depth(dut) -> None:
+    """With nobody taking, ``depth`` words go in, and then no more are lost."""
+    await start(dut)
+    dut.o__ready.value = 0
+    source = Source(dut, "i")
+    source.send(WORDS)
+    for _ in range(DEPTH + 40):
+        await FallingEdge(dut.clk)
+    assert dut.i__ready.value == 0
+    sink = Sink(dut, "o")
+    assert await sink.take(len(WORDS)) == WORDS
+    await finish(dut, [source], [sink])
