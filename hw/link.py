@@ -70,6 +70,9 @@ class Link(wiring.Component):
         self._answer, self._left = Signal(32), Signal(range(MAX_DATA + 1))
         self._result, self._place, self._wait = Signal(Result), Signal(range(REPLY_BYTES)), Signal(range(_SETTLE + 1))
         m.d.comb += [receiver.error.eq(self.error), memory.address.eq(header.a), memory.words.eq(header.b[1:])]
+        # Bytes pass three cycles apart at least, so what a count says of the next one may be late by one.
+        self._none, self._last = Signal(), Signal()
+        m.d.sync += [self._none.eq(self._left == 0), self._last.eq(self._left == 1)]
         self._flags(m)
         self._sequence(m)
         with m.FSM():
@@ -211,7 +214,7 @@ class Link(wiring.Component):
             m.d.comb += [memory.i.payload.eq(byte.payload.data), memory.i.valid.eq(byte.valid), byte.ready.eq(memory.i.ready)]
             with m.If(byte.valid & byte.ready):
                 m.d.sync += self._left.eq(self._left - 1)
-                with m.If(self._left == 1):
+                with m.If(self._last):
                     m.next = "MEMORY"
         with m.State("MEMORY"):
             m.d.sync += [self._answer.eq(memory.sum), self._left.eq(Mux(self._is[Command.CHECKSUM], 4, 0))]
@@ -225,26 +228,27 @@ class Link(wiring.Component):
         header, frame, o, memory = self._header, self._receiver.o, self._transmitter.i, self._memory
         fields = Array([header.sequence, header.command ^ REPLY, self._result, self._expected, self.status])
         rom = Array([0, *(Const(byte, 8) for byte in reversed(self._identity))])
+        field, ended, own, known = Signal(8), Signal(), Signal(), Signal(8)
+        m.d.sync += [
+            field.eq(fields[self._place]), ended.eq(self._place == REPLY_BYTES - 1),
+            own.eq(self._is[Command.HELLO] & (self._left <= len(self._identity))),
+            known.eq(Mux(own, rom[self._left[: len(self._identity).bit_length()]], self._answer[:8])),
+        ]
         with m.State("REPLY"):
-            m.d.comb += [
-                o.valid.eq(1), o.payload.data.eq(fields[self._place]),
-                o.payload.last.eq((self._place == REPLY_BYTES - 1) & (self._left == 0)),
-            ]
+            m.d.comb += [o.valid.eq(1), o.payload.data.eq(field), o.payload.last.eq(ended & self._none)]
             with m.If(o.ready):
                 m.d.sync += self._place.eq(self._place + 1)
-                with m.If(self._place == REPLY_BYTES - 1):
+                with m.If(ended):
                     m.next = "DATA"
-                    with m.If(self._left == 0):
+                    with m.If(self._none):
                         m.next = "DRAIN"
         with m.State("DATA"):
-            m.d.comb += [o.valid.eq(1), o.payload.data.eq(self._answer), o.payload.last.eq(self._left == 1)]
+            m.d.comb += [o.valid.eq(1), o.payload.data.eq(known), o.payload.last.eq(self._last)]
             with m.If(self._is[Command.READ_MEMORY]):
                 m.d.comb += [o.valid.eq(memory.o.valid), o.payload.data.eq(memory.o.payload), memory.o.ready.eq(o.ready)]
-            with m.Elif(self._is[Command.HELLO] & (self._left <= len(self._identity))):
-                m.d.comb += o.payload.data.eq(rom[self._left[: len(self._identity).bit_length()]])
             with m.If(o.valid & o.ready):
                 m.d.sync += [self._answer.eq(self._answer >> 8), self._left.eq(self._left - 1)]
-                with m.If(self._left == 1):
+                with m.If(self._last):
                     m.next = "DRAIN"
         with m.State("DRAIN"):
             m.d.comb += frame.ready.eq(1)

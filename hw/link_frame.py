@@ -7,9 +7,9 @@ from amaranth.hdl import Cat, Module, Mux, Signal, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.crc.catalog import CRC32_ISO_HDLC
 from amaranth.lib.fifo import SyncFIFOBuffered
-from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
+from narrows.hw.block_ram import BlockRam
 from narrows.hw.link_protocol import CHECK_BYTES, ESCAPE, ESCAPED, FLAG, HEADER_BYTES, MAX_DATA, WINDOW
 
 #: Bytes of the shortest and of the longest frame, its check included.
@@ -26,28 +26,6 @@ FrameByte = data.StructLayout({"data": 8, "last": 1})
 def crc32():
     """A CRC-32 processor, a byte per cycle."""
     return CRC32_ISO_HDLC(data_width=8).create()
-
-
-class _FrameMemory(wiring.Component):
-    """``depth`` words of ``width`` bits; ``data`` follows ``address`` by two cycles. No word is read while it is written."""
-
-    def __init__(self, *, width: int, depth: int):
-        self._width, self._depth = width, depth
-        super().__init__({
-            "write_enable": In(1), "write_address": In(range(depth)), "write_data": In(width),
-            "address": In(range(depth)), "data": Out(width),
-        })
-
-    def elaborate(self, platform):
-        m = Module()
-        m.submodules.memory = memory = Memory(shape=self._width, depth=self._depth, init=[])
-        write, read = memory.write_port(), memory.read_port()
-        m.d.comb += [
-            write.en.eq(self.write_enable), write.addr.eq(self.write_address), write.data.eq(self.write_data),
-            read.addr.eq(self.address),
-        ]
-        m.d.sync += self.data.eq(read.data)
-        return m
 
 
 class FrameReceiver(wiring.Component):
@@ -70,7 +48,7 @@ class FrameReceiver(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.memory = memory = _FrameMemory(width=16, depth=self._size // 2)
+        m.submodules.memory = memory = BlockRam(width=16, depth=self._size // 2)
         m.submodules.lengths = lengths = SyncFIFOBuffered(width=len(self.length), depth=WINDOW + 1)
         write, read = Signal(range(self._size)), Signal(range(self._size))
         full = Signal()
@@ -156,7 +134,7 @@ class FrameTransmitter(wiring.Component):
         m.submodules.crc = crc = crc32()
         byte, last, special = Signal(8), Signal(), Signal()
         check, left = Signal(8 * CHECK_BYTES), Signal(range(CHECK_BYTES + 1))
-        m.d.comb += [crc.data.eq(self.i.payload.data), crc.valid.eq(self.i.valid & self.i.ready)]
+        m.d.comb += crc.data.eq(byte)
         m.d.sync += special.eq((byte == FLAG) | (byte == ESCAPE))
         with m.FSM():
             with m.State("IDLE"):
@@ -176,11 +154,12 @@ class FrameTransmitter(wiring.Component):
                     m.d.sync += [byte.eq(check[:8]), check.eq(check >> 8), left.eq(left - 1)]
                     m.next = "LOOK"
             with m.State("LOOK"):
-                with m.If(left == CHECK_BYTES):
-                    m.d.sync += check.eq(crc.crc)
+                m.d.comb += crc.valid.eq(left == CHECK_BYTES)
                 m.next = "SEND"
             with m.State("SEND"):
                 m.d.comb += [self.o.valid.eq(1), self.o.payload.eq(Mux(special, ESCAPE, byte))]
+                with m.If(left == CHECK_BYTES):
+                    m.d.sync += check.eq(crc.crc)
                 with m.If(self.o.ready):
                     m.next = "TAKE"
                     with m.If(special):

@@ -51,14 +51,15 @@ class HostMemory(wiring.Component):
         return m
 
     def _write(self, m, writer) -> None:
-        """Two bytes are a word."""
-        low, half = Signal(8), Signal()
-        m.d.comb += [
-            self.i.ready.eq(~half | writer.i.ready),
-            writer.i.valid.eq(half & self.i.valid), writer.i.payload.eq(Cat(low, self.i.payload)),
-        ]
-        with m.If(self.i.valid & self.i.ready):
-            m.d.sync += [half.eq(~half), low.eq(self.i.payload)]
+        """Two bytes are a word, which waits in a register."""
+        low, half, full = Signal(8), Signal(), Signal()
+        m.d.comb += [self.i.ready.eq(~full), writer.i.valid.eq(full)]
+        with m.If(writer.i.ready):
+            m.d.sync += full.eq(0)
+        with m.If(self.i.valid & ~full):
+            m.d.sync += [half.eq(~half), low.eq(self.i.payload), full.eq(half)]
+            with m.If(half):
+                m.d.sync += writer.i.payload.eq(Cat(low, self.i.payload))
 
     def _read(self, m, reader):
         """A word is two bytes, for ``o`` or for the sum. Returns whether one is still on its way into the sum."""

@@ -47,8 +47,8 @@ START, RESET = 1, 2
 #: Cycles without the end of a block after which a program is hung, unless the host says otherwise: two seconds and more.
 PATIENCE = (1 << 28) - 1
 
-#: Cycles from a reset command to the reset: the controller has served what it had taken long before.
-_DRAIN = 1 << 12
+#: Cycles of a reset: the controller has served what it had taken long before the last ones, in which the engine is cleared.
+_DRAIN, _CLEAR = 1 << 12, 10
 
 
 class Status(IntFlag):
@@ -124,11 +124,13 @@ class Top(wiring.Component):
             m.d.sync += cycles.eq(cycles + 1)
             with m.If(engine.done & ~started.any()):
                 m.d.sync += [busy.eq(0), done.eq(1)]
-        # A reset lasts until the controller has nothing of the engine's left to do.
-        drained = Signal(range(_DRAIN))
-        m.d.sync += [drained.eq(Mux(self.resetting, drained + 1, 0)), engine.clear.eq(drained == _DRAIN - 2)]
+        # A reset lasts until the controller has nothing of the engine's left to do, and a little more, in which it gets there.
+        drained, over = Signal(range(_DRAIN)), Signal()
+        m.d.sync += [
+            drained.eq(Mux(self.resetting, drained + 1, 0)), engine.clear.eq(drained == _DRAIN - _CLEAR), over.eq(drained == _DRAIN - 2),
+        ]
         m.d.comb += engine.stop.eq(self.resetting)
-        with m.If(engine.clear):
+        with m.If(over):
             m.d.sync += [self.resetting.eq(0), busy.eq(0), done.eq(0)]
         with m.If(write[Register.CONTROL] & bus.write_data[1]):
             m.d.sync += self.resetting.eq(1)
