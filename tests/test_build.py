@@ -122,9 +122,15 @@ def test_pins_have_their_registers_beside_them(built):
     (path,) = sorted(built.root.glob("boards/route-*/nextpnr.log"))[:1]
     packed = {line.split("IOLOGIC component ")[1].split(" ")[0] for line in path.read_text().splitlines() if "IOLOGIC component" in line}
     pins = {f"sdram_pads.{name}" for name in ("cke", "cs_n", "ras_n", "cas_n", "we_n", "ba", "a", "dqm", "dq")}
+    data = [cell for name, cell in netlist(built)["cells"].items() if name.startswith("sdram_pads.dq.") and cell["type"] == "TRELLIS_FF"]
+    assert sorted(cell["parameters"]["REGSET"] for cell in data) == 32 * ["RESET"] + 16 * ["SET"]
     assert pins <= {name.rsplit(".", 1)[0] for name in packed} and len(packed) == 5 + 2 + 13 + 2 + 16 + 1
     report = json.loads((path.parent / "report.json").read_text())
     assert report["utilization"]["IOLOGIC"]["used"] == len(packed)
+    registers = [cell for cell in netlist(built)["cells"].values() if cell["type"] == "TRELLIS_FF"]
+    inside = [cell for cell in registers if "syn_useioff" in cell["attributes"]]
+    assert report["utilization"]["TRELLIS_FF"]["used"] == len(registers) - len(inside)
+    assert len(inside) == 3 * 16 + 2 * (5 + 2 + 13 + 2) + 1  # output and enable of each; the clock's enable
 
 
 def test_what_ends_the_reset_is_not_reset(built):
