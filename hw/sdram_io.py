@@ -4,13 +4,15 @@ A register in the pad itself leaves no routing between register and pin, so all 
 other whatever the router does. Both forms are cycle for cycle the same: what is simulated is what the board does.
 """
 
-from amaranth.hdl import Module
+from functools import partial
+
+from amaranth.hdl import ClockSignal, Const, Instance, Module, Signal
 from amaranth.lib import io, wiring
 from amaranth.lib.wiring import In, Out
 
 from narrows.hw.sdram import sdram_pins
 from narrows.hw.sdram_timing import SdramPart
-from narrows.hw.technology import has_io_registers
+from narrows.hw.technology import has_io_registers, is_ecp5
 
 #: Registers a board adds to the controller's own, one on the way out and one back.
 IO_LATENCY = 2
@@ -45,8 +47,8 @@ class SdramPads(wiring.Component):
 
     ``ports`` has an ``io.PortLike`` for each of ``ras``, ``cas``, ``we``, ``ba``, ``a``, ``dq``, and for ``clk_en``, ``cs`` and ``dqm``
     unless the board ties those: what ``platform.request("sdram", dir="-")`` answers; ports of active-low pins are inverted
-    there. The clock's pin is not its business. The registers power up with the pins low; as ``clk_en`` is among them the part sees no
-    command, and a cycle later they hold what ``pins`` say.
+    there. The clock's pin is not its business. The registers power up with the pins low, and ``dq`` not driven; as ``clk_en`` is among
+    them the part sees no command, and a cycle later they hold what ``pins`` say.
     """
 
     def __init__(self, *, part: SdramPart, ports: object) -> None:
@@ -67,6 +69,27 @@ class SdramPads(wiring.Component):
                 value = getattr(pins, name)
                 # An inverted port names the active level, the controller the level of the pin.
                 m.d.comb += buffer.o.eq(~value if name.endswith("_n") else value)
-        m.submodules.dq = dq = io.FFBuffer("io", self._ports.dq)
+        m.submodules.dq = dq = (_DataPads if is_ecp5(platform) else partial(io.FFBuffer, "io"))(self._ports.dq)
         m.d.comb += [dq.o.eq(pins.dq_o), dq.oe.eq(pins.dq_oe), pins.dq_i.eq(dq.i)]
+        return m
+
+
+class _DataPads(wiring.Component):
+    """What ``io.FFBuffer`` is, but silent until the first clock: its own registers power up driving the pins, against the part if that
+    was stopped in the middle of a read."""
+
+    def __init__(self, port: io.PortLike) -> None:
+        self._port = port
+        super().__init__({"o": In(len(port)), "oe": In(1), "i": Out(len(port))})
+
+    def elaborate(self, platform):
+        m = Module()
+        clock = {"i_SCLK": ClockSignal(), "i_SP": Const(1)}
+        for bit in range(len(self._port)):
+            m.submodules[f"buffer{bit}"] = buffer = io.Buffer("io", self._port[bit])
+            silent = Signal(name=f"silent{bit}")
+            m.submodules[f"o{bit}"] = Instance("OFS1P3DX", **clock, i_CD=Const(0), i_D=self.o[bit], o_Q=buffer.o)
+            m.submodules[f"i{bit}"] = Instance("IFS1P3DX", **clock, i_CD=Const(0), i_D=buffer.i, o_Q=self.i[bit])
+            m.submodules[f"t{bit}"] = Instance("OFS1P3BX", **clock, i_PD=Const(0), i_D=~self.oe, o_Q=silent)
+            m.d.comb += buffer.oe.eq(~silent)  # inverted again by the buffer, so that the register is the one at the pad
         return m

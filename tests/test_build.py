@@ -29,6 +29,7 @@ MULTIPLIER, RAM = SITES["LFE5U-85F"].multiplier(1, 6, 2), SITES["LFE5U-85F"].blo
 
 #: A clock that the tiny design reaches and one that it does not, whose path goes through block RAM and multiplier without a register.
 CLOCK, TOO_FAST = 40, 133
+OPTIONS = Options(seeds=2, target_mhz=50)
 
 
 def floorplan(cells):
@@ -47,7 +48,7 @@ def built(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         folder = tmp_path_factory.mktemp("build")
         patch.setenv("NARROWS_BUILD", str(folder))
-        manifest = build_board(board(), clock=CLOCK, options=Options(seeds=2), system=TinySystem)
+        manifest = build_board(board(), clock=CLOCK, options=OPTIONS, system=TinySystem)
         yield SimpleNamespace(manifest=manifest, root=folder, folder=folder / "ulx3s-85f")
 
 
@@ -71,6 +72,13 @@ def test_the_manifest_tells_what_was_built(built):
     assert b"LFE5U-85F-6CABGA381" in content[:200]  # the part, as the file itself says
 
 
+def test_the_router_tries_for_the_target_and_is_held_to_the_clock(built):
+    for path in built.root.glob("boards/route-*/report.json"):
+        asked = {name.removeprefix("$glbnet$"): figures["constraint"] for name, figures in json.loads(path.read_text())["fmax"].items()}
+        assert asked["clk"] == pytest.approx(50) and asked["sdram_clk"] == pytest.approx(CLOCK)
+    assert built.manifest["clocks"]["sync"]["constraint_mhz"] == CLOCK
+
+
 def test_the_summary_names_the_design(built):
     text = (built.folder / "summary.md").read_text()
     assert "timing met" in text and "| multipliers | 1 | 156 |" in text and "system.total" in text
@@ -81,7 +89,7 @@ def test_a_second_build_runs_nothing(built, monkeypatch):
     monkeypatch.setattr(tools.Runner, "run", lambda *_args, **_kwargs: pytest.fail("a tool ran"))
     monkeypatch.setattr(synthesis.Gateware, "elaborate", lambda *_args: pytest.fail("it was elaborated"))
     phases = []
-    again = build_board(board(), clock=CLOCK, options=Options(seeds=2), system=TinySystem, progress=lambda words, _: phases.append(words))
+    again = build_board(board(), clock=CLOCK, options=OPTIONS, system=TinySystem, progress=lambda words, _: phases.append(words))
     assert {**again, "date": None} == {**built.manifest, "date": None}
     assert not any("elaborating" in words or "synthesising" in words for words in phases)
 
@@ -114,9 +122,15 @@ def test_pins_have_their_registers_beside_them(built):
     (path,) = sorted(built.root.glob("boards/route-*/nextpnr.log"))[:1]
     packed = {line.split("IOLOGIC component ")[1].split(" ")[0] for line in path.read_text().splitlines() if "IOLOGIC component" in line}
     pins = {f"sdram_pads.{name}" for name in ("cke", "cs_n", "ras_n", "cas_n", "we_n", "ba", "a", "dqm", "dq")}
+    data = [cell for name, cell in netlist(built)["cells"].items() if name.startswith("sdram_pads.dq.") and cell["type"] == "TRELLIS_FF"]
+    assert sorted(cell["parameters"]["REGSET"] for cell in data) == 32 * ["RESET"] + 16 * ["SET"]
     assert pins <= {name.rsplit(".", 1)[0] for name in packed} and len(packed) == 5 + 2 + 13 + 2 + 16 + 1
     report = json.loads((path.parent / "report.json").read_text())
     assert report["utilization"]["IOLOGIC"]["used"] == len(packed)
+    registers = [cell for cell in netlist(built)["cells"].values() if cell["type"] == "TRELLIS_FF"]
+    inside = [cell for cell in registers if "syn_useioff" in cell["attributes"]]
+    assert report["utilization"]["TRELLIS_FF"]["used"] == len(registers) - len(inside)
+    assert len(inside) == 3 * 16 + 2 * (5 + 2 + 13 + 2) + 1  # output and enable of each; the clock's enable
 
 
 def test_what_ends_the_reset_is_not_reset(built):
