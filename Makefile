@@ -1,5 +1,6 @@
 # make sim        one picture through the simulated board: make sim [MODEL=net.tflite] [IMAGE=cat.png] [ARGS='--top 3']
 # make test       lint and the normal tests; make test-all adds the slow ones
+# make bitstream  builds for a board: make bitstream [BOARD=ulx3s-85f] [ARGS='--seeds 4']; make flash puts it there
 # make setup      only the environment those two run in, in .venv
 # make clean      removes what was built; `make distclean` the environment too
 
@@ -9,7 +10,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # pytest's worker processes. Verilator builds dominate, so more than there are cores is slower.
 JOBS ?= 2
 
-.PHONY: setup sim test test-all lint types clean distclean
+.PHONY: setup sim bitstream flash test test-all lint types clean distclean
 .DEFAULT_GOAL := sim
 
 setup: $(VENV)/.narrows
@@ -30,6 +31,17 @@ $(VENV)/.narrows-test: pyproject.toml | $(VENV)/pyvenv.cfg
 
 sim: $(VENV)/.narrows
 	@$(BIN)/narrows run $(MODEL) $(foreach image,$(IMAGE),--image $(image)) $(ARGS)
+
+$(VENV)/.narrows-board: pyproject.toml | $(VENV)/pyvenv.cfg
+	@echo "installing Narrows and what makes bitstreams into $(VENV)"
+	@$(PIP) install --editable '.[board]'
+	@touch $@ $(VENV)/.narrows
+
+bitstream: $(VENV)/.narrows-board
+	@$(BIN)/narrows build $(if $(BOARD),--board $(BOARD)) $(ARGS)
+
+flash: $(VENV)/.narrows-board
+	@$(BIN)/narrows flash $(if $(BOARD),--board $(BOARD)) $(ARGS)
 
 test: lint
 	$(BIN)/pytest -n $(JOBS) -m 'not slow' $(ARGS)

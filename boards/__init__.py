@@ -1,11 +1,38 @@
-"""Boards: pins, clocks and programming of real hardware. Empty today: no board has been tried.
+"""Boards: pins, clocks and programming of real hardware. None has been tried.
 
-The gateware a board will run is :class:`narrows.hw.top.Top`, the one that is simulated. A board file adds what differs:
-
-- the platform (its pins, from amaranth-boards where it is there) and the SDRAM part;
-- a PLL for engine and SDRAM, and the phase of the clock that the SDRAM gets;
-- a host link that drives ``Top.bus`` and fills external memory;
-- a device for :mod:`narrows.device`'s work over that link.
-
-``docs/add-a-board.md`` goes through them.
+What a board runs is :class:`narrows.hw.system.System`, in a :class:`narrows.boards.board.Gateware`. A board's file adds what
+differs: its pins (from amaranth-boards), SDRAM part, lights. ``docs/add-a-board.md`` says how to write one.
 """
+
+from __future__ import annotations
+
+import difflib
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from narrows.network import NarrowsError
+
+if TYPE_CHECKING:
+    from narrows.boards.board import Board
+
+#: Where each board is described: module and name. Nothing is imported before it is asked for, as amaranth-boards may be missing.
+CATALOGUE = {
+    "ulx3s-85f": ("ulx3s", "ULX3S_85F"),
+    "ulx3s-25f": ("ulx3s", "ULX3S_25F"),
+    "icepi-zero": ("icepi_zero", "ICEPI_ZERO"),
+}
+
+
+def load_board(name: str) -> Board:
+    """The board called ``name``. Raises :class:`NarrowsError` if there is none, or no amaranth-boards."""
+    if name not in CATALOGUE:
+        near = difflib.get_close_matches(name, CATALOGUE, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(CATALOGUE)}."
+        raise NarrowsError(f"There is no board {name!r}; {hint}")
+    module, variable = CATALOGUE[name]
+    try:
+        return getattr(import_module(f"narrows.boards.{module}"), variable)
+    except ModuleNotFoundError as error:
+        if error.name != "amaranth_boards":
+            raise
+        raise NarrowsError("amaranth-boards is not installed, which knows the boards' pins: pip install 'narrows[board]'.") from None

@@ -7,6 +7,8 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Literal
 
+from narrows.hw.sdram_timing import PARTS
+
 #: Width of a progress counter: positions are pixels counted from the start of a block, modulo
 #: 2**POSITION_BITS, compared by the sign of their difference.
 POSITION_BITS = 20
@@ -47,6 +49,7 @@ class EngineConfig:
     ``depthwise_words``: words in each of the depthwise unit's weight and constant memories.
     ``image_words``: words of ``group`` bytes that hold rows of the picture for the stem.
     ``sdram_mhz``: clock of engine and SDRAM, which sets the SDRAM's timing in cycles.
+    ``sdram``: the SDRAM part, by its name in ``narrows.hw.sdram_timing.PARTS``.
     """
 
     group: int = 8
@@ -63,6 +66,7 @@ class EngineConfig:
     depthwise_words: int = 512
     image_words: int = 1024
     sdram_mhz: int = 133
+    sdram: str = "W9825G6KH-6"
 
     def __post_init__(self) -> None:
         for name in ("group", "outputs", "pixels", "weight_words", "constant_words", "line_words", "depthwise_words", "image_words"):
@@ -84,6 +88,8 @@ class EngineConfig:
             raise ValueError(f"residual_lanes must divide group ({self.group}), {self.residual_lanes} does not.")
         if self.activation_words < 1 or self.activation_words % self.pixels:
             raise ValueError(f"activation_words must be a positive multiple of pixels ({self.pixels}), not {self.activation_words}.")
+        if self.sdram not in PARTS:
+            raise ValueError(f"sdram must be one of {', '.join(PARTS)}, not {self.sdram!r}.")
 
     @property
     def multipliers(self) -> int:

@@ -25,6 +25,7 @@ from narrows.hw.delay import delayed
 from narrows.hw.depthwise import DepthwiseUnit
 from narrows.hw.dma import BYTE_ADDRESS_BITS, COUNT_BITS, ControllerBurst, MemoryArbiter, MemoryReader, MemoryWriter, ReadData
 from narrows.hw.line_buffer import LineBuffer, LineWriter
+from narrows.hw.link_memory import host_memory_ports
 from narrows.hw.passes import Sequencer
 from narrows.hw.program import RINGS, Kind, LaneMemory, ProgramReader, depthwise_constant_load, depthwise_weight_load
 from narrows.hw.queue import Queue
@@ -43,6 +44,7 @@ _PORTS = {
     "start": In(1), "address": In(BYTE_ADDRESS_BITS), "words": In(COUNT_BITS),
     "done": Out(1), "bad": Out(1), "block": Out(1), "events": Out(len(NAMES)),
     "request": Out(stream.Signature(ControllerBurst)), "read": In(ReadData), "write": Out(stream.Signature(16)),
+    "host": In(host_memory_ports),
 }
 
 
@@ -51,11 +53,15 @@ class Engine(wiring.Component):
 
     The ports (``request``, ``read``, ``write``) go to the memory controller. ``events``: a bit per performance
     counter (:data:`narrows.hw.counters.NAMES`); ``block``: a block is over; ``bad``: the program made no sense.
+
+    ``host``: a reader and a writer that come after the engine's own. ``start`` and ``clear`` reset their way to memory too, so
+    no transfer of theirs may be under way then. ``clear`` ends a program that does not end by itself: before it, ``stop``
+    must have been high, which lets no more requests pass, until the controller has served all that it had taken.
     """
 
     def __init__(self, *, config: EngineConfig):
         self._config = config
-        super().__init__(_PORTS)
+        super().__init__({**_PORTS, "stop": In(1), "clear": In(1)})
 
     def elaborate(self, platform):
         m = Module()
@@ -63,13 +69,17 @@ class Engine(wiring.Component):
         core = _Core(config=self._config)
         reset, started = Signal(), Signal()
         m.submodules.core = ResetInserter(reset)(core)
-        m.d.sync += [reset.eq(self.start), started.eq(reset)]
+        m.d.sync += [reset.eq(self.start | self.clear), started.eq(delayed(m, self.start, 1, name="start", reset_less=False))]
         m.d.comb += [
             core.start.eq(started), core.address.eq(self.address), core.words.eq(self.words),
             *(getattr(self, name).eq(getattr(core, name)) for name in ("done", "bad", "block", "events")),
         ]
-        for name in ("request", "read", "write"):
+        for name in ("read", "write", "host"):
             wiring.connect(m, wiring.flipped(getattr(self, name)), getattr(core, name))
+        m.d.comb += [
+            self.request.payload.eq(core.request.payload), self.request.valid.eq(core.request.valid & ~self.stop),
+            core.request.ready.eq(self.request.ready & ~self.stop),
+        ]
         return m
 
 
@@ -91,7 +101,7 @@ class _Core(wiring.Component):
             "depthwise": DepthwiseUnit(config=config), "writeback": Writeback(config=config),
             "stem": Stem(config=config), "load": ActivationLoad(config=config), "store": ActivationStore(config=config),
             "source": MemoryReader(), "program_reader": MemoryReader(), "sink": MemoryWriter(),
-            "arbiter": MemoryArbiter(readers=2, writers=1),
+            "arbiter": MemoryArbiter(readers=3, writers=2, guests=1),
         }
         for name, part in parts.items():
             m.submodules[name] = part
@@ -121,13 +131,18 @@ class _Core(wiring.Component):
         return m
 
     def _external_memory(self, m):
-        """Three clients: what a block reads, the program that runs ahead, what a block writes."""
+        """What a block reads, the program that runs ahead, what a block writes; after them the host."""
         d, arbiter = self._d, self._arbiter
         for index, reader in enumerate((self._source, self._program_reader)):
             wiring.connect(m, reader.request, arbiter.read_requests[index])
             wiring.connect(m, reader.read, arbiter.reads[index])
         wiring.connect(m, self._sink.request, arbiter.write_requests[0])
         wiring.connect(m, self._sink.write, arbiter.writes[0])
+        host = wiring.flipped(self.host)
+        wiring.connect(m, host.read_request, arbiter.read_requests[-1])
+        wiring.connect(m, host.read, arbiter.reads[-1])
+        wiring.connect(m, host.write_request, arbiter.write_requests[-1])
+        wiring.connect(m, host.write, arbiter.writes[-1])
         for name in ("request", "read", "write"):
             wiring.connect(m, wiring.flipped(getattr(self, name)), getattr(arbiter, name))
         m.d.comb += [

@@ -1,7 +1,8 @@
 """Shapes of what the components hand to each other."""
 
 from amaranth.hdl import signed
-from amaranth.lib import data
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
 
 from narrows.hw.config import BIAS_BITS, MULTIPLIER_BITS, SHIFT_BITS, EngineConfig
 from narrows.hw.walker import ADDRESS_BITS, bank_bits
@@ -16,6 +17,9 @@ ChannelConstants = data.StructLayout({
 #: What follows the multiplier for all channels of a stage: clamp(y + zero_point, lo, hi). Each is a signed 9-bit
 #: number in the type's own range (-128..127 or 0..255), so uint8 and int8 are one case; the byte is the low 8 bits.
 OutputRange = data.StructLayout({"zero_point": signed(9), "lo": signed(9), "hi": signed(9)})
+
+#: The register port, from the side of the registers.
+bus_signature = wiring.Signature({"address": In(8), "write": In(1), "write_data": In(32), "read_data": Out(32)})
 
 
 def activation_write(config: EngineConfig) -> data.StructLayout:

@@ -66,13 +66,13 @@ class SdramPart:
     def size_bytes(self) -> int:
         return (1 << self.address_bits) * self.data_bits // 8
 
-    def at(self, *, clock_mhz: float, cas_latency: int | None = None) -> SdramTiming:
+    def at(self, *, clock_mhz: float | Fraction, cas_latency: int | None = None) -> SdramTiming:
         """This part's timing at a clock, with the lowest CAS latency the clock allows unless one is given."""
         allowed = sorted(latency for latency, mhz in self.max_mhz if clock_mhz <= mhz)
         if not allowed or cas_latency not in (None, *allowed):
             limits = ", ".join(f"{mhz:g} MHz at CAS latency {latency}" for latency, mhz in self.max_mhz)
             wanted = "" if cas_latency is None else f" at CAS latency {cas_latency}"
-            raise ValueError(f"{self.name} cannot run at {clock_mhz:g} MHz{wanted}; its limits are {limits}.")
+            raise ValueError(f"{self.name} cannot run at {float(clock_mhz):g} MHz{wanted}; its limits are {limits}.")
         period = 1000 / Fraction(clock_mhz)
 
         def cycles(nanoseconds: float, least: int = 1) -> int:
@@ -102,7 +102,7 @@ class SdramTiming:
     """
 
     part: SdramPart
-    clock_mhz: float
+    clock_mhz: float | Fraction
     cas_latency: int
     t_rcd: int
     t_rp: int
@@ -154,5 +154,24 @@ AS4C32M16SB_7 = SdramPart(
     t_wr_cycles=2,
 )
 
+#: No part but a board's bargain with whatever was in stock: 32 MB or more, 16 bits wide, grade 7 or 75, each time the longest of
+#: MT48LC16M16A2-75 (tRAS, tRC, tRFC, tRRD, tWR: 1 clock + 7.5 ns; 7.5 ns of clock), AS4C16M16SA-7, AS4C32M16SB-7 (tRCD, tRP),
+#: IS42S16160G-7 and W9825G6KH-6. Of a 64 MB part's rows the lower half is used.
+ANY_256M_75 = SdramPart(
+    name="any-256M-75",
+    column_bits=9,
+    max_mhz=((2, 100), (3, 133.34)),
+    t_rcd=21,
+    t_rp=21,
+    t_ras=44,
+    t_rc=66,
+    t_rfc=66,
+    t_rrd=15,
+    t_wr=15,
+    t_mrd=15,
+    t_rrd_cycles=2,
+    t_wr_cycles=2,
+)
+
 #: Every part by its name.
-PARTS = {part.name: part for part in (W9825G6KH_6, AS4C32M16SB_7)}
+PARTS = {part.name: part for part in (W9825G6KH_6, AS4C32M16SB_7, ANY_256M_75)}

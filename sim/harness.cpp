@@ -1,13 +1,16 @@
-// The board around the engine: clock, the SDRAM chip and a host that reads and writes registers.
+// The board around the engine: clock, the SDRAM chip and a host that reads and writes registers, or sends and receives bytes.
 // Compiled with Verilator's output of the top module into a library that narrows.sim.simulator calls.
 //
 // One step is one clock period. The chip sees at a rising edge what the controller drove up to that
 // edge, and what the chip then drives reaches the controller's input register at the next one.
 
 #include <algorithm>
+#include <cstdarg>
 #include <cstddef>
 #include <cstdint>
+#include <cstdio>
 #include <cstring>
+#include <deque>
 #include <memory>
 #include <string>
 #include <type_traits>
@@ -15,6 +18,7 @@
 #include <vector>
 
 #include "Vtop.h"
+#include "message.h"
 #include "sdram_chip.h"
 #include "verilated.h"
 #if VM_TRACE
@@ -31,6 +35,40 @@ constexpr std::uint64_t TICKS = 10;
 // The chip has as many data pins as the controller. Its words are little-endian bytes, as the hosts this runs on are.
 using Word = std::remove_reference_t<decltype(std::declval<Vtop&>().sdram___05Fdq_i)>;
 
+// What the design printed last, and whether it stopped, until the simulation in this thread has taken note of it.
+thread_local std::string printed;
+thread_local bool stopped = false;
+
+// The host's side of the designs there are: a register port, or a stream of bytes each way.
+template <class Top, class = void>
+struct Host {
+  static constexpr bool has_bus = false;
+};
+template <class Top>
+struct Host<Top, std::void_t<decltype(std::declval<Top&>().bus___05Faddress)>> {
+  static constexpr bool has_bus = true;
+};
+template <class Top, class = void>
+struct Line {
+  void before_edge(Top&) {}
+  void after_edge(Top&) {}
+  std::deque<std::uint8_t> to_board, from_board;
+};
+template <class Top>
+struct Line<Top, std::void_t<decltype(std::declval<Top&>().i___05Fpayload)>> {
+  void before_edge(Top& top) {
+    if (top.i___05Fvalid && top.i___05Fready) to_board.pop_front();
+    if (top.o___05Fvalid && top.o___05Fready) from_board.push_back(top.o___05Fpayload);
+  }
+  void after_edge(Top& top) {
+    top.o___05Fready = 1;
+    top.i___05Fvalid = !to_board.empty();
+    if (!to_board.empty()) top.i___05Fpayload = to_board.front();
+  }
+  std::deque<std::uint8_t> to_board, from_board;
+};
+
+template <class Top>
 class Simulation {
  public:
   Simulation(const SdramParameters& part, const char* trace, std::uint64_t begin, std::uint64_t end)
@@ -40,7 +78,7 @@ class Simulation {
 #if VM_TRACE
     if (!trace_path_.empty()) context_.traceEverOn(true);
 #endif
-    top_ = std::make_unique<Vtop>(&context_, "top");
+    top_ = std::make_unique<Top>(&context_, "top");
     top_->clk = 0;
     top_->eval();
   }
@@ -53,26 +91,39 @@ class Simulation {
   }
 
   void bus_write(std::uint8_t address, std::uint32_t data) {
-    top_->bus___05Faddress = address;
-    top_->bus___05Fwrite_data = data;
-    top_->bus___05Fwrite = 1;
-    top_->eval();
-    step();
-    top_->bus___05Fwrite = 0;
-    top_->eval();
+    if constexpr (Host<Top>::has_bus) {
+      top_->bus___05Faddress = address;
+      top_->bus___05Fwrite_data = data;
+      top_->bus___05Fwrite = 1;
+      top_->eval();
+      step();
+      top_->bus___05Fwrite = 0;
+      top_->eval();
+    }
   }
 
   std::uint32_t bus_read(std::uint8_t address) {
-    top_->bus___05Faddress = address;
-    top_->eval();
-    for (int i = 0; i < BUS_LATENCY; ++i) step();
-    return top_->bus___05Fread_data;
+    if constexpr (Host<Top>::has_bus) {
+      top_->bus___05Faddress = address;
+      top_->eval();
+      for (int i = 0; i < BUS_LATENCY; ++i) step();
+      return top_->bus___05Fread_data;
+    }
+    return 0;
   }
 
-  // Steps until `done` is high (if asked), a rule of the SDRAM is broken, or `limit` cycles are over.
+  // Steps until the board has sent `wanted` bytes that nobody took, a rule of the SDRAM or an assertion is broken, or `limit`
+  // cycles are over.
+  void run_line(std::uint64_t limit, std::size_t wanted) {
+    while (limit-- && !chip_.violated && stop_.empty() && line_.from_board.size() < wanted) step();
+  }
+
+  Line<Top>& line() { return line_; }
+
+  // Steps until `done` is high (if asked), a rule of the SDRAM or an assertion is broken, or `limit` cycles are over.
   std::uint64_t run(std::uint64_t limit, bool until_done) {
     std::uint64_t ran = 0;
-    while (ran < limit && !chip_.violated && !(until_done && top_->done)) {
+    while (ran < limit && !chip_.violated && stop_.empty() && !(until_done && top_->done)) {
       step();
       ++ran;
     }
@@ -82,7 +133,9 @@ class Simulation {
   bool done() const { return top_->done; }
   bool busy() const { return top_->busy; }
   std::uint64_t cycle() const { return cycle_; }
+  std::uint64_t pins() const { return pins_; }
   const std::vector<std::uint64_t>& blocks() const { return blocks_; }
+  const std::string& stop() const { return stop_; }
   BasicSdramChip<Word>& chip() { return chip_; }
 
  private:
@@ -99,15 +152,35 @@ class Simulation {
     pins.dq = top_->sdram___05Fdq_o;
     pins.dq_oe = top_->sdram___05Fdq_oe;
     chip_.posedge(cycle_, pins);
+    line_.before_edge(*top_);
     top_->clk = 1;
     top_->eval();
     dump(0);
     top_->sdram___05Fdq_i = chip_.dq();
+    line_.after_edge(*top_);
     top_->clk = 0;
     top_->eval();
     dump(TICKS / 2);
     ++cycle_;
     if (top_->block_done) blocks_.push_back(cycle_);
+    note_pins();
+    if (stopped) {
+      if (stop_.empty()) stop_ = printed;
+      stopped = false;
+    }
+  }
+
+  // Folds every output into `pins_`; data that the chip does not see may be anything.
+  void note_pins() {
+    const std::uint64_t sdram[] = {top_->sdram___05Fcke, top_->sdram___05Fcs_n, top_->sdram___05Fras_n, top_->sdram___05Fcas_n,
+                                   top_->sdram___05Fwe_n, top_->sdram___05Fba, top_->sdram___05Fa, top_->sdram___05Fdqm,
+                                   top_->sdram___05Fdq_oe, top_->sdram___05Fdq_oe ? top_->sdram___05Fdq_o : Word(0)};
+    const std::uint64_t others[] = {top_->bus___05Fread_data, top_->busy, top_->done, top_->block_done};
+    std::uint64_t word = 0;
+    for (const std::uint64_t pin : sdram) word = word * 31 + pin;
+    for (const std::uint64_t pin : others) word = word * 31 + pin;
+    pins_ = (pins_ ^ word) * 0x9E3779B97F4A7C15u;
+    pins_ ^= pins_ >> 32;
   }
 
   void dump(std::uint64_t phase) {
@@ -127,47 +200,79 @@ class Simulation {
 
   VerilatedContext context_;
   BasicSdramChip<Word> chip_;
-  std::unique_ptr<Vtop> top_;
+  std::unique_ptr<Top> top_;
+  Line<Top> line_;
   std::string trace_path_;
   std::uint64_t begin_, end_;
   std::uint64_t cycle_ = 0;
+  std::uint64_t pins_ = 0;
   std::vector<std::uint64_t> blocks_;  // the cycles at which block_done was high
+  std::string stop_;                   // what the design said when it stopped, if it did
 #if VM_TRACE
   std::unique_ptr<VerilatedVcdC> vcd_;
 #endif
 };
 
+using Board = Simulation<Vtop>;
+
 }  // namespace
+
+int narrows_print(const char* format, ...) {
+  char line[1024];
+  std::va_list arguments;
+  va_start(arguments, format);
+  const int length = std::vsnprintf(line, sizeof line, format, arguments);
+  va_end(arguments);
+  printed = line;
+  while (!printed.empty() && printed.back() == '\n') printed.pop_back();
+  return length;
+}
+
+void vl_stop(const char*, int, const char*) { stopped = true; }
 
 extern "C" {
 
 // `p` has the fields of SdramParameters in order, 64 bits each.
-Simulation* narrows_create(const std::uint64_t* p, const char* trace, std::uint64_t begin, std::uint64_t end) {
+Board* narrows_create(const std::uint64_t* p, const char* trace, std::uint64_t begin, std::uint64_t end) {
   SdramParameters part{};
   part.row_bits = p[0], part.column_bits = p[1], part.bank_bits = p[2], part.cas_latency = p[3];
   std::memcpy(&part.period_ps, p + 4, sizeof part - offsetof(SdramParameters, period_ps));
-  return new Simulation(part, trace, begin, end);
+  return new Board(part, trace, begin, end);
 }
-void narrows_destroy(Simulation* s) { delete s; }
-void narrows_bus_write(Simulation* s, std::uint8_t address, std::uint32_t data) { s->bus_write(address, data); }
-std::uint32_t narrows_bus_read(Simulation* s, std::uint8_t address) { return s->bus_read(address); }
-std::uint64_t narrows_run(Simulation* s, std::uint64_t limit, int until_done) { return s->run(limit, until_done); }
-std::uint64_t narrows_cycle(Simulation* s) { return s->cycle(); }
-int narrows_done(Simulation* s) { return s->done(); }
-int narrows_busy(Simulation* s) { return s->busy(); }
-const char* narrows_violation(Simulation* s) { return s->chip().message.c_str(); }
+void narrows_destroy(Board* s) { delete s; }
+void narrows_bus_write(Board* s, std::uint8_t address, std::uint32_t data) { s->bus_write(address, data); }
+std::uint32_t narrows_bus_read(Board* s, std::uint8_t address) { return s->bus_read(address); }
+std::uint64_t narrows_run(Board* s, std::uint64_t limit, int until_done) { return s->run(limit, until_done); }
+std::uint64_t narrows_cycle(Board* s) { return s->cycle(); }
+std::uint64_t narrows_pins(Board* s) { return s->pins(); }
+void narrows_send(Board* s, const std::uint8_t* data, std::uint64_t count) {
+  s->line().to_board.insert(s->line().to_board.end(), data, data + count);
+}
+// Runs for up to `limit` cycles until there are `room` bytes, and hands over those there are.
+std::uint64_t narrows_receive(Board* s, std::uint8_t* out, std::uint64_t room, std::uint64_t limit) {
+  s->run_line(limit, room);
+  auto& bytes = s->line().from_board;
+  const auto count = std::min<std::uint64_t>(room, bytes.size());
+  std::copy_n(bytes.begin(), count, out);
+  bytes.erase(bytes.begin(), bytes.begin() + static_cast<std::ptrdiff_t>(count));
+  return count;
+}
+int narrows_done(Board* s) { return s->done(); }
+int narrows_busy(Board* s) { return s->busy(); }
+const char* narrows_violation(Board* s) { return s->chip().message.c_str(); }
+const char* narrows_stopped(Board* s) { return s->stop().c_str(); }
 
-std::uint64_t narrows_blocks(Simulation* s, std::uint64_t* out, std::uint64_t room) {
+std::uint64_t narrows_blocks(Board* s, std::uint64_t* out, std::uint64_t room) {
   const auto& blocks = s->blocks();
   std::copy_n(blocks.begin(), std::min<std::uint64_t>(room, blocks.size()), out);
   return blocks.size();
 }
 
-std::uint64_t narrows_memory_size(Simulation* s) { return sizeof(Word) * s->chip().words(); }
-void narrows_load(Simulation* s, std::uint64_t address, const std::uint8_t* data, std::uint64_t count) {
+std::uint64_t narrows_memory_size(Board* s) { return sizeof(Word) * s->chip().words(); }
+void narrows_load(Board* s, std::uint64_t address, const std::uint8_t* data, std::uint64_t count) {
   std::memcpy(reinterpret_cast<std::uint8_t*>(s->chip().memory()) + address, data, count);
 }
-void narrows_read(Simulation* s, std::uint64_t address, std::uint8_t* data, std::uint64_t count) {
+void narrows_read(Board* s, std::uint64_t address, std::uint8_t* data, std::uint64_t count) {
   std::memcpy(data, reinterpret_cast<const std::uint8_t*>(s->chip().memory()) + address, count);
 }
 

@@ -24,6 +24,7 @@ from amaranth.lib import wiring
 from narrows import hw
 from narrows.hw.config import EngineConfig
 from narrows.hw.sdram_timing import SdramTiming
+from narrows.hw.system import LinkedTop
 from narrows.hw.top import Top, memory_timing
 from narrows.network import NarrowsError
 from narrows.sim.build import Progress, build
@@ -44,9 +45,13 @@ _SIGNATURES: dict[str, tuple[type | None, tuple[type, ...]]] = {
     "bus_read": (ctypes.c_uint32, (_Handle, ctypes.c_uint8)),
     "run": (ctypes.c_uint64, (_Handle, ctypes.c_uint64, ctypes.c_int)),
     "cycle": (ctypes.c_uint64, (_Handle,)),
+    "pins": (ctypes.c_uint64, (_Handle,)),
+    "send": (None, (_Handle, ctypes.c_char_p, ctypes.c_uint64)),
+    "receive": (ctypes.c_uint64, (_Handle, ctypes.c_char_p, ctypes.c_uint64, ctypes.c_uint64)),
     "done": (ctypes.c_int, (_Handle,)),
     "busy": (ctypes.c_int, (_Handle,)),
     "violation": (ctypes.c_char_p, (_Handle,)),
+    "stopped": (ctypes.c_char_p, (_Handle,)),
     "blocks": (ctypes.c_uint64, (_Handle, ctypes.POINTER(ctypes.c_uint64), ctypes.c_uint64)),
     "memory_size": (ctypes.c_uint64, (_Handle,)),
     "load": (None, (_Handle, _Address, ctypes.c_char_p, ctypes.c_uint64)),
@@ -57,18 +62,25 @@ _SIGNATURES: dict[str, tuple[type | None, tuple[type, ...]]] = {
 def board(
     config: EngineConfig,
     *,
+    netlist: bool = False,
     trace: str | Path | None = None,
     window: tuple[int, int] | None = None,
     progress: Progress | None = None,
+    link: bool = False,
 ) -> Simulator:
-    """The simulated board of ``config``: its top module and the memory part it is made for."""
+    """The simulated board of ``config``: its top module, or with ``netlist`` what synthesis makes of it, and its memory part.
+
+    Its host has the register port or, with ``link``, the bytes of the line (:meth:`Simulator.send`, :meth:`Simulator.receive`).
+    """
     files = sorted(Path(hw.__file__).parent.glob("*.py"))
-    key = repr((config, STARTUP_US, [path.read_text() for path in files]))
+    key = repr((config, link, STARTUP_US, [path.read_text() for path in files]))
+    design = LinkedTop if link else Top
     return Simulator(
-        lambda: Top(config=config, startup_us=STARTUP_US),
+        lambda: design(config=config, startup_us=STARTUP_US),
         timing=memory_timing(config),
         startup_us=STARTUP_US,
         key=key,
+        netlist=netlist,
         trace=trace,
         window=window,
         progress=progress,
@@ -91,10 +103,10 @@ class Stop:
 class Simulator:
     """A running system. Construction compiles it (once per content) and powers it up.
 
-    ``design``, or what it returns, has the ports of :class:`narrows.hw.top.Top`; ``timing`` is that of the part at its SDRAM
-    pins, which is held to the part's own figures, and ``startup_us`` as given to the controller. ``trace``
-    names a ``.vcd`` file to write, of the cycles ``window[0]`` up to but not including ``window[1]``; in it
-    a cycle lasts 10 ns whatever the clock is. ``progress`` hears about the compilation, and ``key`` is
+    ``design``, or what it returns, has the ports of :class:`narrows.hw.top.Top` or of :class:`narrows.hw.system.LinkedTop`;
+    ``timing`` is that of the part at its SDRAM pins, which is held to the part's own figures, and ``startup_us`` as given to the
+    controller. ``trace`` names a ``.vcd`` file to write, of the cycles ``window[0]`` up to but not including ``window[1]``; in it
+    a cycle lasts 10 ns whatever the clock is. ``progress`` hears about the compilation; ``key`` and ``netlist`` are
     passed on to :func:`narrows.sim.build.build`.
 
     Cycles are counted from power-up. Raises :class:`NarrowsError` if the tools fail or an argument makes no sense.
@@ -107,13 +119,14 @@ class Simulator:
         timing: SdramTiming,
         startup_us: float | None = None,
         key: str = "",
+        netlist: bool = False,
         trace: str | Path | None = None,
         window: tuple[int, int] | None = None,
         progress: Progress | None = None,
     ) -> None:
         self._handle = None
         begin, end = _checked_window(trace, window)
-        library = ctypes.CDLL(str(build(design, key=key, trace=trace is not None, progress=progress)))
+        library = ctypes.CDLL(str(build(design, key=key, trace=trace is not None, netlist=netlist, progress=progress)))
         for name, (result, arguments) in _SIGNATURES.items():
             function = getattr(library, f"narrows_{name}")
             function.restype, function.argtypes = result, arguments
@@ -166,12 +179,30 @@ class Simulator:
         """Read a 32-bit register: two cycles."""
         return self._call("bus_read", _checked("register address", address, 8))
 
+    # The line's bytes, of a design that has a link. They take the cycles that the gateware needs, not those of a serial line.
+
+    def send(self, data: bytes) -> None:
+        """Bytes for the board to take as it can, while cycles pass."""
+        self._call("send", data, len(data))
+
+    def receive(self, count: int, *, max_cycles: int) -> bytes:
+        """Up to ``count`` bytes that the board has sent, after as many cycles as it takes, ``max_cycles`` at most."""
+        buffer = ctypes.create_string_buffer(count)
+        got = self._call("receive", buffer, count, max_cycles)
+        self._check_rules()
+        return buffer.raw[:got]
+
     # Time.
 
     @property
     def cycle(self) -> int:
         """Cycles simulated so far."""
         return self._call("cycle")
+
+    @property
+    def pins(self) -> int:
+        """A hash of the values that all outputs of the design had in all cycles so far."""
+        return self._call("pins")
 
     @property
     def done(self) -> bool:
@@ -195,8 +226,8 @@ class Simulator:
         """Simulate until ``done`` is high, or just ``max_cycles`` cycles if not ``until_done``.
 
         A call while ``done`` is high returns at once. ``progress`` gets the cycles of this call so far,
-        each ``every`` cycles. Raises :class:`SimulationError` when a rule of the SDRAM is broken;
-        reaching ``max_cycles`` is an answer, not an error.
+        each ``every`` cycles. Raises :class:`SimulationError` when a rule of the SDRAM or an assertion of the design is
+        broken; reaching ``max_cycles`` is an answer, not an error.
         """
         ran = 0
         while ran < max_cycles:
@@ -205,8 +236,7 @@ class Simulator:
             ran += got
             if progress is not None:
                 progress(ran)
-            if violation := self._call("violation").decode():
-                raise SimulationError(f"The controller broke a rule of the SDRAM: {violation}.")
+            self._check_rules()
             if got < wanted:
                 break
         return Stop("done" if until_done and self.done else "limit", ran, self.cycle)
@@ -215,6 +245,12 @@ class Simulator:
         if self._handle is None:
             raise SimulationError("The simulation is closed.")
         return getattr(self._library, f"narrows_{name}")(self._handle, *arguments)
+
+    def _check_rules(self) -> None:
+        if violation := self._call("violation").decode():
+            raise SimulationError(f"The controller broke a rule of the SDRAM: {violation}.")
+        if message := self._call("stopped").decode():
+            raise SimulationError(f"The design stopped the simulation in cycle {self.cycle}: {message}")
 
     def _check_range(self, address: int, count: int) -> None:
         if address < 0 or count < 0 or address + count > self.memory_size:

@@ -25,8 +25,8 @@ write_verilog -norename -noattr
 """
 
 
-def to_rtlil(component: wiring.Component) -> str:
-    """``component`` as module ``top``, ports named as in its signature and the clock ``clk``.
+def to_rtlil(component: wiring.Component, *, platform: object = None) -> str:
+    """``component`` as module ``top``, ports named as in its signature and the clock ``clk``, built for ``platform``.
 
     There is no reset: everything powers up with its initial value, which is its reset value, as a configured
     FPGA does. A reset input would make all the next-state logic depend on an input, and Verilator evaluate it
@@ -38,7 +38,7 @@ def to_rtlil(component: wiring.Component) -> str:
         direction = PortDirection.Input if member.flow == wiring.In else PortDirection.Output
         ports["__".join(map(str, path))] = (Value.cast(value), direction)
     with _uncollected():
-        return rtlil.convert(_Powered(component, domain), name="top", ports=ports, emit_src=False)
+        return rtlil.convert(_Powered(component, domain), name="top", platform=platform, ports=ports, emit_src=False)
 
 
 def to_verilog(text: str) -> str:

@@ -16,6 +16,7 @@ from typing import Annotated, Any
 import typer
 
 from narrows import report
+from narrows.boards import CATALOGUE
 from narrows.config_file import load_config
 from narrows.hw.config import EngineConfig
 from narrows.hw.top import memory_timing
@@ -24,6 +25,9 @@ from narrows.network import NarrowsError
 #: What runs when no model is named: a classifier of handwritten digits, trained and stored here.
 DEFAULT_MODEL = "digits_mobilenetv2_035_96.tflite"
 DEFAULT_LABELS = "digits_labels.txt"
+
+#: What is built when no board is named.
+DEFAULT_BOARD = "ulx3s-85f"
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -34,6 +38,13 @@ app = typer.Typer(
     help="Runs int8 MobileNets (.tflite) on an FPGA accelerator, byte for byte as TensorFlow Lite does: simulated, counted, checked.",
     epilog="Start with [bold]narrows run[/]: it needs no argument. Each command has examples: [bold]narrows run --help[/].",
 )
+
+
+class RouterName(StrEnum):
+    """nextpnr's routers."""
+
+    router1 = "router1"
+    router2 = "router2"
 
 
 class Device(StrEnum):
@@ -65,6 +76,7 @@ Slices = Annotated[
     typer.Option(min=1, metavar="T", help="Cut every block's interior into T slices of channels, or the next number that fits, "
                  "instead of what the planner chooses."),
 ]
+BoardName = Annotated[str, typer.Option("--board", "-b", metavar="BOARD", help=f"One of {', '.join(CATALOGUE)}.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 
 
@@ -134,6 +146,60 @@ def check(
     finish(result, json_file, report.print_check)
     if not result["equal"]:
         raise typer.Exit(1)
+
+
+@app.command(
+    epilog="[dim]Examples:[/]\n\nnarrows build --board ulx3s-85f --seeds 4\n\nnarrows build --board ulx3s-85f --clock 115 --json -"
+)
+def build(
+    board: BoardName = DEFAULT_BOARD,
+    config: Config = None,
+    clock: Clock = None,
+    seeds: Annotated[int, typer.Option(min=1, metavar="N", help="Random placements to try, two at a time; the fastest wins.")] = 1,
+    seed: Annotated[int, typer.Option(min=1, metavar="S", help="The first of them.")] = 1,
+    router: Annotated[RouterName, typer.Option(help="router1 makes faster designs, router2 needs less time.")] = RouterName.router1,
+    target: Annotated[
+        float | None, typer.Option(min=1, metavar="MHZ", help="Ask the router for this clock, so that it tries harder than it has to.")
+    ] = None,
+    netlist_only: Annotated[
+        bool, typer.Option("--netlist-only", "--no-route", help="Stop after synthesis and show what the engine takes of the chip.")
+    ] = False,
+    allow_failure: Annotated[bool, typer.Option("--allow-timing-failure", help="Make a bitstream though a clock is too slow.")] = False,
+    json_file: Json = None,
+    debug: Debug = False,
+) -> None:
+    """Build the bitstream of an engine for a board: synthesis, place and route, and a check that every clock is fast enough.
+
+    build/BOARD/ gets narrows.bit, manifest.json and summary.md. No board has been tried yet.
+    """
+    with errors(debug), report.progress() as progress:
+        from narrows.build import Options, build_board
+        from narrows.build import result as shown
+
+        options = Options(
+            seeds=seeds, first_seed=seed, router=router.value, target_mhz=target,
+            allow_failure=allow_failure, netlist_only=netlist_only,
+        )  # fmt: skip
+        manifest = build_board(
+            board, config=None if config is None else load_config(config), clock=clock, options=options, progress=progress
+        )
+    if json_file is not None:
+        finish(shown(manifest), json_file, lambda _: report.print_build(manifest))
+    else:
+        report.print_build(manifest)
+
+
+@app.command(epilog="[dim]Examples:[/]\n\nnarrows flash --board ulx3s-85f\n\nnarrows flash --board ulx3s-85f --flash")
+def flash(
+    board: BoardName = DEFAULT_BOARD,
+    flash: Annotated[bool, typer.Option("--flash", help="Into the flash memory, to stay; otherwise until the power goes off.")] = False,
+    debug: Debug = False,
+) -> None:
+    """Put the bitstream that `narrows build` made on a board, with openFPGALoader."""
+    with errors(debug):
+        from narrows.flash import flash_board
+
+        flash_board(board, permanent=flash)
 
 
 @app.command()

@@ -12,6 +12,7 @@ from narrows.hw.array import SUM_DELAY, Results
 from narrows.hw.config import EngineConfig
 from narrows.hw.depthwise import DepthwiseUnit
 from narrows.hw.residual import ResidualAdd, ResidualLane
+from narrows.hw.sdram_io import IO_LATENCY
 from narrows.hw.sdram_rows import IDLE_CYCLES
 from narrows.hw.sdram_timing import SdramTiming
 
@@ -83,8 +84,8 @@ ROOM_TO_REQUEST = 3
 #: From a request that the arbiter takes to the decision for its first READ on an idle controller with the row open: the
 #: arbiter's register, the splitter, the row machine's three cycles, the column machine.
 REQUEST_TO_READ = 6
-#: From the READ's decision (beside the CAS latency) to the word at the client's ``o``: command and data register of the
-#: controller, arbiter, FIFO.
+#: From the READ's decision (beside the CAS latency and the registers at the pins) to the word at the client's ``o``: command and
+#: data register of the controller, arbiter, FIFO.
 READ_TO_WORD = 5
 #: Bursts between arbiter and pins: running, prepared, in the splitter, in the arbiter's register.
 BURSTS_IN_FLIGHT = 4
@@ -167,7 +168,7 @@ class Latencies:
             sum_cycles=sum_cycles,
             tap_to_write=DepthwiseUnit.latency(config),
             pop_to_loaded=config.outputs + LOADED_REGISTERS,
-            read_to_word=READ_TO_WORD + timing.cas_latency,
+            read_to_word=READ_TO_WORD + IO_LATENCY + timing.cas_latency,
             refresh_interval=timing.t_refi,
             refresh=timing.t_rfc,
             refresh_cycles=timing.t_rp + REFRESH_STATES,

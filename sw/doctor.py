@@ -14,6 +14,7 @@ from typing import Literal
 
 from narrows.network import NarrowsError
 from narrows.sim.build import build_directory, compiler
+from narrows.tools import OLDEST, find_tool
 
 Need = Literal["run", "test", "board", "nice"]
 
@@ -34,10 +35,12 @@ PACKAGES: tuple[tuple[str, Need], ...] = (
     ("cocotb", "test"),
     ("ai-edge-litert", "test"),
     ("ruff", "test"),
+    ("amaranth-boards", "board"),
 )
 
 #: Program, who needs it, what to do without it.
 PROGRAMS: tuple[tuple[str, Need, str], ...] = (
+    ("openFPGALoader", "board", "to put a bitstream on a board: apt install openfpgaloader"),
     ("gtkwave", "nice", "to look at waveforms: apt install gtkwave, or open them at app.surfer-project.org"),
 )
 
@@ -46,7 +49,7 @@ PROGRAMS: tuple[tuple[str, Need, str], ...] = (
 class Finding:
     """One thing looked at. ``version``: None if it is missing, then ``remedy`` says what to do.
 
-    ``need``: "run": nothing works without it; "test": `make test` needs it; "nice": only good to have.
+    ``need``: "run": nothing works without it; "test": `make test` needs it; "board": bitstreams do; "nice": only good to have.
     """
 
     name: str
@@ -57,7 +60,10 @@ class Finding:
 
 def examine() -> list[Finding]:
     """Look at everything; takes a second or two, as the compiler is tried."""
-    return [_python(), *map(_package, *zip(*PACKAGES, strict=True)), _verilator(), _compiler(), _build_directory(), *_programs()]
+    return [
+        _python(), *map(_package, *zip(*PACKAGES, strict=True)), _verilator(), _compiler(), _build_directory(), *map(_tool, OLDEST),
+        *_programs(),
+    ]  # fmt: skip
 
 
 def healthy(findings: list[Finding]) -> bool:
@@ -74,7 +80,10 @@ def _package(name: str, need: Need) -> Finding:
     try:
         return Finding(name, importlib.metadata.version(name), need)
     except importlib.metadata.PackageNotFoundError:
-        remedy = "run `make setup`" if need == "run" else "pip install -e '.[test]' (`make test` does it)"
+        remedy = {
+            "run": "run `make setup`",
+            "board": "pip install -e '.[board]' (`make bitstream` does it)",
+        }.get(need, "pip install -e '.[test]' (`make test` does it)")
         if name == "ai-edge-litert" and sys.version_info >= (3, 13):
             remedy = "has no build for this Python; with Python 3.11 or 3.12 the tests compare with it directly"
         return Finding(name, None, need, remedy)
@@ -114,6 +123,14 @@ def _build_directory() -> Finding:
     if free < 200_000_000:
         return Finding("build directory", None, "run", f"{path} has {free // 1_000_000} MB left, a simulator takes 50; make room")
     return Finding("build directory", f"{path} ({free // 1_000_000_000} GB free)", "run")
+
+
+def _tool(name: str) -> Finding:
+    try:
+        tool = find_tool(name)
+    except NarrowsError as error:
+        return Finding(name, None, "board", str(error))
+    return Finding(name, f"{tool.version} ({Path(tool.command).name})", "board")
 
 
 def _programs() -> list[Finding]:

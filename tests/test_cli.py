@@ -193,11 +193,12 @@ def test_a_config_file_changes_what_it_names(tmp_path: Path) -> None:
     assert load_config(path) == EngineConfig(activation_words=16384)
 
 
-@pytest.mark.parametrize("command", [[], ["run"], ["plan"], ["check"], ["doctor"]])
+@pytest.mark.parametrize("command", [[], ["run"], ["plan"], ["check"], ["build"], ["flash"], ["doctor"]])
 def test_help_teaches(command: list[str]) -> None:
     stdout = invoke(*command, "--help").stdout
     assert "Usage: " in stdout
-    assert command in ([], ["doctor"]) or f"narrows {command[0]} net.tflite" in stdout
+    example = "--board ulx3s-85f" if command in (["build"], ["flash"]) else "net.tflite"
+    assert command in ([], ["doctor"]) or f"narrows {command[0]} {example}" in stdout
 
 
 def test_doctor_finds_this_machine_healthy() -> None:

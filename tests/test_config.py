@@ -29,6 +29,7 @@ def test_powers_of_two(name, value):
     ({"residual_lanes": 3}, "residual_lanes must divide group .8., 3 does not"),
     ({"residual_lanes": 0}, "residual_lanes must divide group .8., 0 does not"),
     ({"activation_words": 26625}, "activation_words must be a positive multiple of pixels .2., not 26625"),
+    ({"sdram": "W9825"}, "sdram must be one of W9825G6KH-6, AS4C32M16SB-7, any-256M-75, not 'W9825'"),
     ({"activation_words": 0}, "activation_words must be a positive multiple of pixels .2., not 0"),
 ])  # fmt: skip
 def test_refusals(changes, pattern):

@@ -7,7 +7,7 @@ import pytest
 from cocotb_harness import run_cocotb
 
 from narrows.hw.sdram import SdramController
-from narrows.hw.sdram_timing import AS4C32M16SB_7, PARTS, W9825G6KH_6, SdramPart, SdramTiming
+from narrows.hw.sdram_timing import ANY_256M_75, AS4C32M16SB_7, PARTS, W9825G6KH_6, SdramPart, SdramTiming
 from narrows.sim.sdram_chip import SdramParameters
 
 STARTUP_US = 0.5
@@ -46,7 +46,7 @@ def test_controller():
     simulate(AT_133)
 
 
-GRADES = [(W9825G6KH_6, 100), (AS4C32M16SB_7, 100), (AS4C32M16SB_7, 143), (W9825G6KH_6, 150)]
+GRADES = [(W9825G6KH_6, 100), (AS4C32M16SB_7, 100), (AS4C32M16SB_7, 143), (W9825G6KH_6, 150), (ANY_256M_75, 133)]
 
 
 @pytest.mark.parametrize(("part", "mhz"), GRADES, ids=lambda value: getattr(value, "name", value))
@@ -93,6 +93,16 @@ def test_cycles():
     assert W9825G6KH_6.size_bytes == 32 << 20 and AS4C32M16SB_7.size_bytes == 64 << 20
     assert PARTS["W9825G6KH-6"] is W9825G6KH_6
     assert W9825G6KH_6.at(clock_mhz=100, cas_latency=3).cas_latency == 3
+
+
+@pytest.mark.parametrize("part", [W9825G6KH_6, AS4C32M16SB_7], ids=lambda part: part.name)
+@pytest.mark.parametrize("mhz", [50, 100, 115, 133])
+def test_the_part_that_stands_for_any_is_the_slowest(part, mhz):
+    slowest, other = ANY_256M_75.at(clock_mhz=mhz), part.at(clock_mhz=mhz)
+    assert ANY_256M_75.size_bytes <= part.size_bytes and ANY_256M_75.refresh_rows == part.refresh_rows
+    assert slowest.cas_latency == other.cas_latency and slowest.t_refi <= other.t_refi
+    for name in ("t_rcd", "t_rp", "t_ras", "t_rc", "t_rfc", "t_rrd", "t_wr", "t_mrd"):
+        assert getattr(slowest, name) >= getattr(other, name), name
 
 
 def test_errors():

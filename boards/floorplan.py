@@ -1,0 +1,75 @@
+"""Where the default engine's multipliers and large memories stand on an LFE5U-85F. LUTs and flip-flops are the router's to place.
+
+The chip has rows of sites: block RAMs in the rows 22, 46, 70 and 82, multipliers in 10, 34 and 58, thirteen blocks of four each.
+
+- Slices of the array are a chain: each has its products in four neighbouring blocks and the next slice beside or below it, and its
+  weights in the row of block RAMs above them.
+- Activation memory takes the two lowest rows, column after column, so that the RAMs whose words one byte lane chooses from are near.
+- The depthwise unit is at the left end, its line buffers above it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+
+from narrows.boards.ecp5 import SITES
+
+_SITES = SITES["LFE5U-85F"]
+
+#: Of each slice the row of multipliers and the first of its four blocks, and the row and block of the RAMs that hold its weights.
+_SLICES = ((2, 5, 1, 8), (2, 9, 1, 10), (1, 9, 1, 11), (1, 5, 1, 9), (1, 1, 0, 2), (0, 0, 0, 1), (0, 4, 0, 5), (0, 8, 0, 9))
+
+#: Activation memory's sites in the order it takes them: down a column, then the next.
+_ACTIVATIONS = [_SITES.block_ram(row, block, index) for block in range(13) for index in range(4) for row in (2, 3)]
+
+
+def _product(index: int, pixel: int, channel: int) -> str:
+    row, block, _, _ = _SLICES[index]
+    number = 8 * pixel + channel
+    return _SITES.multiplier(row, block + number // 4, number % 4)
+
+
+def _tap(channel: int, tap: int) -> str:
+    number = 3 * channel + tap
+    return _SITES.multiplier(2, number // 4, number % 4) if number < 20 else _SITES.multiplier(1, 0, number % 4)
+
+
+def _weights(index: int, column: int) -> str:
+    _, _, row, block = _SLICES[index]
+    return _SITES.block_ram(row, block, column)
+
+
+def _activation(bank: int, column: int, row: int, *, rows: int = 13) -> str:
+    return _ACTIVATIONS[(2 * column + bank) * rows + row]
+
+
+def _line(bank: int, column: int) -> str:
+    number = 3 * column + bank
+    return _SITES.block_ram(1, 2 + number // 4, number % 4)
+
+
+def _depthwise_weights(lane: int, column: int) -> str:
+    number = 2 * lane + column
+    return _SITES.block_ram(1, number // 4, number % 4)
+
+
+#: Cells by the ends of their names, how many there are, and the site of each by the numbers in its name.
+_RULES: tuple[tuple[str, int, Callable[..., str]], ...] = (
+    (r"\.array\.slice(\d+)\.products(\d+)\.multiplier(\d+)\.multiplier$", 128, _product),
+    (r"\.depthwise\.taps\.products(\d+)\.multiplier(\d+)\.multiplier$", 24, _tap),
+    (r"\.array\.slice(\d+)\.weights\.column(\d+)$", 16, _weights),
+    (r"\.memory\.bank(\d+)\.column(\d+)_row(\d+)$", 104, _activation),
+    (r"\.line_buffer\.bank(\d+)\.column(\d+)$", 24, _line),
+    (r"\.depthwise_weights\.lane(\d+)\.column(\d+)$", 6, _depthwise_weights),
+)
+
+
+def default_engine(cells: Mapping[str, str]) -> dict[str, str]:
+    """The sites of the default engine's cells, by their names. A memory of another size than that engine's is left to the router."""
+    sites = {}
+    for pattern, count, site in _RULES:
+        found = [(name, match) for name in cells if (match := re.search(pattern, name))]
+        if len(found) == count:
+            sites |= {name: site(*map(int, match.groups())) for name, match in found}
+    return sites

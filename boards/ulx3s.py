@@ -1,0 +1,41 @@
+"""ULX3S: LFE5U-85F or -25F, 32 or 64 MB of SDRAM, an FT231X as the serial line. Never tried on a board."""
+
+from amaranth_boards.ulx3s import ULX3S_25F_Platform, ULX3S_85F_Platform
+
+from narrows.boards.board import Board
+from narrows.boards.floorplan import default_engine
+from narrows.hw.config import EngineConfig
+
+
+class _Platform85F(ULX3S_85F_Platform):
+    io_registers = True
+
+
+class _Platform25F(ULX3S_25F_Platform):
+    io_registers = True
+
+
+_COMMON = {
+    "clock": "clk25",
+    "clock_mhz": 25,
+    "button": ("button_fire", 0),
+    "lights": (("led", 0), ("led", 1), ("led", 2)),
+    # The ESP32 takes a low level here for its own button.
+    "high": (("esp32", 0, "gpio0"),),
+}
+
+#: Boards were made with MT48LC16M16A2, AS4C16M16, AS4C32M16SB-7, IS42S16160G and W9825G6KH-6, as what was to be had.
+ULX3S_85F = Board(
+    name="ulx3s-85f", platform=_Platform85F, loader="ulx3s", config=EngineConfig(sdram="any-256M-75", sdram_mhz=133),
+    floorplan=default_engine, **_COMMON,
+)
+ULX3S_25F = Board(
+    name="ulx3s-25f",
+    platform=_Platform25F,
+    loader="ulx3s",
+    config=EngineConfig(
+        group=4, outputs=4, requantisers=4, depthwise_requantisers=2, residual_lanes=2, activation_words=8192, line_words=1024,
+        weight_words=256, constant_words=256, depthwise_words=256, image_words=512, sdram="any-256M-75", sdram_mhz=80,
+    ),
+    **_COMMON,
+)  # fmt: skip

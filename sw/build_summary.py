@@ -1,0 +1,64 @@
+"""What is told about a build: a page of Markdown, and the words for a clock that is too slow."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from narrows.routing import Routed
+
+#: Paths that the summary shows.
+PATHS = 5
+
+
+def too_slow(best: Routed, seeds: int, summary: Path) -> str:
+    """Which clock missed what, and what to do."""
+    missed = [
+        f"{name} reaches {clock.achieved_mhz:.1f} of {clock.constraint_mhz:.1f} MHz" for name, clock in best.clocks.items() if not clock.met
+    ]
+    tried = "the only seed" if seeds == 1 else f"the best of {seeds} seeds"
+    return (
+        f"Timing is not met, so there is no bitstream: {' and '.join(missed)} with seed {best.seed}, {tried}; {summary} has the worst "
+        "paths. Try more --seeds, a lower --clock, or --allow-timing-failure to have the bitstream all the same."
+    )
+
+
+def text(manifest: dict[str, Any], report: dict[str, Any], used: dict[str, tuple[int, int]]) -> str:
+    """The summary of a manifest and nextpnr's report; ``used``: of each resource, used and available."""
+    sdram = manifest["sdram"]
+    margins = ", ".join(f"{name.replace('_', ' ')} {value:.2f}" for name, value in sdram["estimated_margins_ns"].items())
+    lines = [
+        f"# {manifest['board']} ({manifest['device']})", "",
+        f"Engine {manifest['engine']}, seed {manifest['seed']}, timing {'met' if manifest['timing_met'] else '**not met**'}.", "",
+        "| clock | routed MHz | needed MHz |", "|---|---|---|",
+        *(f"| {name} | {clock['achieved_mhz']:.2f} | {clock['constraint_mhz']:.2f} |" for name, clock in manifest["clocks"].items()), "",
+        "| resource | used | available |", "|---|---|---|",
+        *(f"| {name.replace('_', ' ')} | {count} | {available} |" for name, (count, available) in used.items()), "",
+        "LUTs include those of carry chains and distributed RAM. Other seeds (MHz of sync): "
+        f"{', '.join(f'{seed}: {mhz}' for seed, mhz in manifest['seeds'].items())}.", "",
+        f"SDRAM {sdram['part']}, CAS latency {sdram['cas_latency']}, its clock {sdram['phase_ns']:.2f} ns ({sdram['phase_degrees']:.0f} "
+        f"degrees) after the engine's. Margins in ns, estimated from data sheets: {margins}.", "",
+        "Tools: " + ", ".join(f"{name} {version}" for name, version in manifest["tools"].items()) + ".", "",
+        "## Worst paths", "",
+    ]  # fmt: skip
+    for path in worst_paths(report)[:PATHS]:
+        lines += [f"- **{path['ns']:.2f} ns** ({path['routing_ns']:.2f} in routing), {path['clock']}"]
+        lines += [f"  - {name}" for name in path["through"]]
+    return "\n".join(lines) + "\n"
+
+
+def worst_paths(report: dict[str, Any]) -> list[dict[str, Any]]:
+    """The critical paths of nextpnr's report, slowest first: nanoseconds, clock, and the design's names it goes through."""
+    made = []
+    for path in report["critical_paths"]:
+        steps = path["path"]
+        nets = [step["net"] for step in steps if "net" in step]
+        through = [steps[0]["from"]["cell"], *nets, steps[-1]["to"]["cell"]] if steps else []
+        source, target = (path[end].replace("$glbnet$", "") for end in ("from", "to"))
+        made.append({
+            "ns": sum(step["delay"] for step in steps),
+            "routing_ns": sum(step["delay"] for step in steps if step["type"] == "routing"),
+            "clock": source if source == target else f"{source} to {target}",
+            "through": list(dict.fromkeys(through)),
+        })
+    return sorted(made, key=lambda path: -path["ns"])

@@ -1,0 +1,50 @@
+"""Sites of multipliers and block RAMs, and floorplans that make no sense. That the router agrees is tested in test_build.py."""
+
+import pytest
+
+from narrows.boards.ecp5 import SITES, place, placeable
+
+COUNTS = {"LFE5U-25F": (28, 56), "LFE5U-45F": (72, 108), "LFE5U-85F": (156, 208)}
+
+
+@pytest.mark.parametrize("device", COUNTS)
+def test_a_device_has_the_sites_of_its_data_sheet(device):
+    sites = SITES[device]
+    assert (len(set(sites.multipliers)), len(set(sites.block_rams))) == COUNTS[device]
+    assert (len(sites.multipliers), len(sites.block_rams)) == COUNTS[device]
+
+
+def test_sites_are_named_as_the_router_does():
+    sites = SITES["LFE5U-85F"]
+    assert sites.multiplier(0, 0, 0) == "X4/Y10/MULT18_0" and sites.multiplier(2, 12, 3) == "X119/Y58/MULT18_5"
+    assert sites.block_ram(0, 6, 3) == "X64/Y22/EBR3" and sites.block_ram(3, 7, 0) == "X69/Y82/EBR0"
+    assert SITES["LFE5U-25F"].multiplier(0, 3, 0) == "X33/Y13/MULT18_0"
+    with pytest.raises(ValueError, match="blocks 0 to 12, not 13"):
+        sites.block_ram(0, 13, 0)
+
+
+def netlist() -> dict:
+    kinds = {"a.m0": "MULT18X18D", "a.m1": "MULT18X18D", "a.r0": "DP16KD", "a.r1": "PDPW16KD", "a.f": "TRELLIS_FF"}
+    return {"modules": {"top": {"cells": {name: {"type": kind} for name, kind in kinds.items()}}}}
+
+
+def test_a_floorplan_sees_what_can_be_placed_and_places_it():
+    made = netlist()
+    assert placeable(made) == {"a.m0": "MULT18X18D", "a.m1": "MULT18X18D", "a.r0": "DP16KD", "a.r1": "PDPW16KD"}
+    place(made, {"a.m1": "X13/Y13/MULT18_0", "a.r1": "X4/Y37/EBR0"}, device="LFE5U-25F")
+    cells = made["modules"]["top"]["cells"]
+    assert {name: cell.get("attributes") for name, cell in cells.items()} == {
+        "a.m0": None, "a.m1": {"BEL": "X13/Y13/MULT18_0"}, "a.r0": None, "a.r1": {"BEL": "X4/Y37/EBR0"}, "a.f": None,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(("bels", "message"), [
+    ({"a.f": "X4/Y37/EBR0"}, "places a.f, which is no multiplier or block RAM"),
+    ({"a.m2": "X4/Y13/MULT18_0"}, "places a.m2, which is no"),
+    ({"a.m0": "X4/Y37/EBR0"}, "a.m0, a MULT18X18D, on X4/Y37/EBR0, where the LFE5U-25F has none"),
+    ({"a.m0": "X4/Y10/MULT18_0"}, "on X4/Y10/MULT18_0, where the LFE5U-25F has none"),
+    ({"a.r0": "X4/Y37/EBR0", "a.r1": "X4/Y37/EBR0"}, "puts a.r1 and a.r0 both on X4/Y37/EBR0"),
+])  # fmt: skip
+def test_floorplans_that_make_no_sense(bels, message):
+    with pytest.raises(ValueError, match=message):
+        place(netlist(), bels, device="LFE5U-25F")

@@ -1,0 +1,42 @@
+"""The host link's gateware against a model that was written from its specification."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from cocotb_harness import BUILD, ROOT, run_cocotb
+from link_model import BoardModel
+from link_system import BUFFER, CLOCK_HZ, CONTROL, DIGEST, INDEX, VALUE, LinkSystem
+
+from narrows.hw.link import Link
+from narrows.hw.link_frame import FrameReceiver
+
+
+def examples() -> list[tuple[str, str]]:
+    """Commands and replies of the specification's example, in hexadecimal."""
+    text = (ROOT / "docs" / "link.md").read_text().split("## An example")[1]
+    blocks = [re.sub(r"\s+", " ", block.strip()) for block in re.findall(r"(?:^    [0-9A-F ]+\n)+", text, re.MULTILINE)]
+    assert len(blocks) == 4
+    return list(zip(blocks[::2], blocks[1::2]))
+
+
+def test_link():
+    cases = Path(BUILD) / "cases" / "link_example.json"
+    cases.parent.mkdir(parents=True, exist_ok=True)
+    cases.write_text(json.dumps(examples()))
+    run_cocotb(LinkSystem(), "bench_link", cases=cases)
+
+
+def test_model_answers_the_example():
+    model = BoardModel(memory=bytearray(1 << 25), read_register=lambda _: 0, write_register=lambda *_: None)
+    for sent, answered in examples():
+        assert model.receive(bytes.fromhex(sent)) == bytes.fromhex(answered)
+
+
+def test_refused_sizes():
+    with pytest.raises(ValueError, match=r"power of two of bytes, 2076 or more, not 2048"):
+        FrameReceiver(size=2048)
+    with pytest.raises(ValueError, match=r"must be 1 to 2\*\*32 - 1 Hz, not 0"):
+        Link(digest=DIGEST, clock_hz=0, control=CONTROL, index=INDEX, value=VALUE, buffer=BUFFER)
+    assert CLOCK_HZ < 1 << 32
