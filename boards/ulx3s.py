@@ -1,10 +1,12 @@
 """ULX3S: LFE5U-85F or -25F, 32 or 64 MB of SDRAM, an FT231X as the serial line. Never tried on a board."""
 
+from dataclasses import replace
+
 from amaranth_boards.ulx3s import ULX3S_25F_Platform, ULX3S_85F_Platform
 
 from narrows.boards.board import Board
 from narrows.boards.floorplan import default_engine
-from narrows.hw.config import EngineConfig
+from narrows.hw.config import ECP5_25F, EngineConfig
 
 
 class _Platform85F(ULX3S_85F_Platform):
@@ -30,12 +32,5 @@ ULX3S_85F = Board(
     floorplan=default_engine, **_COMMON,
 )
 ULX3S_25F = Board(
-    name="ulx3s-25f",
-    platform=_Platform25F,
-    loader="ulx3s",
-    config=EngineConfig(
-        group=4, outputs=4, requantisers=4, depthwise_requantisers=2, residual_lanes=2, activation_words=8192, line_words=1024,
-        weight_words=256, constant_words=256, depthwise_words=256, image_words=512, sdram="any-256M-75", sdram_mhz=80,
-    ),
-    **_COMMON,
+    name="ulx3s-25f", platform=_Platform25F, loader="ulx3s", config=replace(ECP5_25F, sdram="any-256M-75", sdram_mhz=80), **_COMMON,
 )  # fmt: skip

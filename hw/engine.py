@@ -17,7 +17,7 @@ from amaranth.lib.wiring import In, Out
 
 from narrows.hw.activation_memory import ActivationMemory
 from narrows.hw.activation_stream import ActivationLoad, ActivationStore
-from narrows.hw.array import PointwiseArray
+from narrows.hw.array import SUM_DELAY, PointwiseArray
 from narrows.hw.config import POSITION_BITS, EngineConfig
 from narrows.hw.control import Control
 from narrows.hw.counters import NAMES
@@ -165,8 +165,11 @@ class _Core(wiring.Component):
         constants = LaneMemory(load=depthwise_constant_load(config), lanes=config.depthwise_requantisers)
         m.submodules.depthwise_weights, m.submodules.depthwise_constants = weights, constants
         ready = {kind: program.loaded[n] for n, kind in enumerate(RINGS)}
+        # A result's constants are read when its last sum is there, for every pixel again.
+        late = SUM_DELAY + config.pixels
+        constants_freed = delayed(m, self._sequencer.released_constants, late, name="constants_freed", reset_less=False)
         freed = {
-            Kind.WEIGHTS: self._sequencer.released_weights, Kind.CONSTANTS: self._sequencer.released_constants,
+            Kind.WEIGHTS: self._sequencer.released_weights, Kind.CONSTANTS: constants_freed,
             Kind.DEPTHWISE_WEIGHTS: depthwise.weights_freed, Kind.DEPTHWISE_CONSTANTS: depthwise.constants_freed,
         }
         m.d.comb += [

@@ -27,6 +27,13 @@ START_TO_FIRE = 3
 FIRE_TO_CONSUMED = 0
 FIRE_TO_POP = 2
 
+
+def fire_to_pop_constants(config: EngineConfig) -> int:
+    """The same for constants, which are read when the last sums are there (hw/engine.py)."""
+    return FIRE_TO_POP + SUM_DELAY + config.pixels
+
+
+
 # Depthwise unit (hw/depthwise_jobs.py, depthwise_addresses.py, depthwise_memory.py).
 
 #: From a position of expanded pixels, and from a count of loaded words, to the first tap: a register, then the job is taken.

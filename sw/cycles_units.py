@@ -19,6 +19,7 @@ from narrows.cycles_latency import (
     TAP_TO_POP_CONSTANTS,
     WRITE_TO_POSITION,
     Latencies,
+    fire_to_pop_constants,
 )
 from narrows.cycles_memory import Program
 from narrows.hw.config import EngineConfig
@@ -74,7 +75,7 @@ class Pass:
         self.segments = -(-plane // segment)
         self.cycles = max(depth, config.result_spacing)
         self.busy = 0
-        self._lanes = config.pixels
+        self._lanes, self._constants_late = config.pixels, fire_to_pop_constants(config)
         self._program = program
         self._weight, self._constant = weight, constant
         self._available, self._freed, self._room = available, freed, room
@@ -148,7 +149,7 @@ class Pass:
             self._slice += 1
             rings = self._program.stream.rings
             rings[WEIGHTS].free(self._weight + self._slice * self.groups * self.depth, end + FIRE_TO_POP)
-            rings[CONSTANTS].free(self._constant + self._slice * self.groups, end + FIRE_TO_POP)
+            rings[CONSTANTS].free(self._constant + self._slice * self.groups, end + self._constants_late)
             self.left = self._slice < self.slices
         self._load()
         return True

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from engine_runs import SMALL, differences, traits
@@ -118,6 +120,13 @@ def test_tensors_pass_through_external_memory(name, store_blocks):
     plan, wrong = differences(made.network(), SMALL, made.picture(), store_blocks=store_blocks)
     assert not wrong
     assert wanted <= set().union(*(traits(block, plan.config) for block in plan.blocks))
+
+
+def test_a_full_memory_of_constants():
+    """The next constants wait for room in their memory all the time, and must not replace what a result still needs."""
+    made = Made(12, 13, 3).conv(16, kernel=3, stride=2).block(16, stride=2).block(16, residual=True).pool().conv(5)
+    config = replace(ECP5_25F, constant_words=16)
+    assert not differences(made.network(), config, made.picture(), slices=1000)[1]
 
 
 def test_extreme_pictures_one_after_the_other():
