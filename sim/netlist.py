@@ -31,7 +31,7 @@ synth_ecp5 -top top -run map_ram:
 """
 #: Vectors are split so that Verilator sees no loop where one bit of a vector is made from another of it.
 SCRIPT = f"""\
-{SYNTHESIS.format(options="")}
+{SYNTHESIS}
 splitnets
 opt_clean
 write_verilog -norename -noattr netlist.v
