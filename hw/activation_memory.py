@@ -8,11 +8,12 @@ from narrows.hw.block_ram import SharedBlockRam
 from narrows.hw.config import EngineConfig
 from narrows.hw.delay import delayed
 from narrows.hw.ports import activation_write
+from narrows.hw.stream_register import StreamRegister
 from narrows.hw.walker import ADDRESS_BITS, bank_bits
 
 #: Cycles from an address to its words on the array's port, and to an answer on the other.
 READ_LATENCY = SharedBlockRam.LATENCY
-ANSWER_LATENCY = READ_LATENCY + 1
+ANSWER_LATENCY = StreamRegister.LATENCY + READ_LATENCY + 1
 
 
 def activation_read(config: EngineConfig) -> data.StructLayout:
@@ -24,10 +25,10 @@ class ActivationMemory(wiring.Component):
     """``pixels`` banks of ``bank_words`` words of ``group`` bytes.
 
     Port B belongs to the array: ``address`` reads the same word of every bank, ``words`` holds them ``READ_LATENCY`` cycles
-    later. Port A of each bank serves one of ``writes`` or ``reads`` per cycle, writes first, lower index first; a client that
-    is not served waits (``ready`` low). ``marks[i]`` is the mark of client ``i``'s word in the cycle after it was taken, from
-    which on reads see it; ``answers[i]``/``data`` carry a read's word ``ANSWER_LATENCY`` cycles after the request was taken, in
-    order.
+    later. Port A of each bank serves one of ``writes`` or ``reads`` per cycle, writes first, lower index first; the others wait
+    for their turn. ``marks[i]`` is the mark of client ``i``'s word in the cycle after its turn, from which on reads see it: two
+    cycles after it was taken at the earliest. ``answers[i]``/``data`` carry a read's word ``ANSWER_LATENCY`` cycles after the
+    request was taken if it had its turn at once; answers come in order.
     """
 
     def __init__(self, *, config: EngineConfig, writes: int, reads: int):
@@ -47,7 +48,13 @@ class ActivationMemory(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         word = 8 * self._config.group
-        clients = [*self.writes, *self.reads]
+        # Clients are all over the engine: a register for each, here.
+        clients = []
+        for index, client in enumerate((*self.writes, *self.reads)):
+            m.submodules[f"client{index}"] = here = StreamRegister(client.payload.shape())
+            wiring.connect(m, wiring.flipped(client), here.i)
+            clients.append(here.o)
+        writes, reads = clients[: self._writes], clients[self._writes :]
 
         # A client is served unless one before it wants the same bank; of the reads, which share one way out, only the first.
         for index, client in enumerate(clients):
@@ -64,17 +71,17 @@ class ActivationMemory(wiring.Component):
             for client in reversed(clients):
                 with m.If(client.valid & (client.payload.bank == bank)):
                     m.d.comb += memory.aside_address.eq(client.payload.address)
-            for client in reversed(self.writes):
+            for client in reversed(writes):
                 with m.If(client.valid & (client.payload.bank == bank)):
                     m.d.comb += [memory.write_data.eq(client.payload.data), memory.write_enable.eq(1)]
             answers.append(memory.aside_data)
 
-        for client, mark in zip(self.writes, self.marks):
+        for client, mark in zip(writes, self.marks):
             m.d.sync += mark.eq(Mux(client.valid & client.ready, client.payload.mark, 0))
         bank = Signal(bank_bits(self._config.pixels))
-        for index, client in enumerate(self.reads):
+        for index, client in enumerate(reads):
             taken = client.valid & client.ready
-            m.d.comb += self.answers[index].eq(delayed(m, taken, ANSWER_LATENCY, name=f"taken{index}", reset_less=False))
+            m.d.comb += self.answers[index].eq(delayed(m, taken, READ_LATENCY + 1, name=f"taken{index}", reset_less=False))
             with m.If(taken):
                 m.d.comb += bank.eq(client.payload.bank)
         m.d.sync += self.data.eq(Array(answers)[delayed(m, bank, READ_LATENCY, name="bank")])

@@ -269,7 +269,8 @@ class PointwiseArray(wiring.Component):
         """Nine-bit factors, ``ACTIVATION_DELAY`` cycles after their op: the memory, a register, one to take the zero point off."""
         factors = Signal(pixel_factors(self._config), reset_less=True)
         words = delayed(m, self.words, 1, name="words")
-        zero_point = self.zero_points[delayed(m, self.op.project, ACTIVATION_DELAY - 1, name="project_read")]
+        zero_point = Signal(signed(9), reset_less=True)
+        m.d.sync += zero_point.eq(self.zero_points[delayed(m, self.op.project, ACTIVATION_DELAY - 2, name="project_read")])
         for pixel in range(self._config.pixels):
             for channel in range(self._config.group):
                 byte = words[pixel].word_select(channel, 8)

@@ -8,7 +8,10 @@ from narrows.hw.config import EngineConfig
 from narrows.hw.descriptor import descriptor_layout, descriptor_words
 
 #: Cycles that every unit must be quiet before a block is over: longer than any unit takes to show that it is busy.
-_QUIET = 6
+_QUIET = 8
+
+#: Words of the descriptor that one copy of the shift's enable moves: what a wire reaches in a cycle.
+_WORDS_A_COPY = 12
 
 
 class Control(wiring.Component):
@@ -28,20 +31,20 @@ class Control(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         words = descriptor_words(self._config)
-        shift, left = Signal(16 * words, reset_less=True), Signal(range(words), init=words - 1)
+        left = Signal(range(words), init=words - 1)
         still = Signal(range(_QUIET + 1))
-        m.d.comb += self.descriptor.eq(shift[:self.descriptor.shape().size])
+        m.d.comb += self.descriptor.eq(self._shift(m, words)[:self.descriptor.shape().size])
+        m.d.sync += self.start.eq(0)
         with m.FSM():
             with m.State("DESCRIPTOR"):
                 m.d.comb += self.i.ready.eq(1)
                 with m.If(self.i.valid):
-                    m.d.sync += [shift.eq(Cat(shift, self.i.payload)[16:]), left.eq(left - 1)]
+                    m.d.sync += left.eq(left - 1)
                     with m.If(left == 0):
                         m.d.sync += left.eq(words - 1)
                         m.next = "START"
             with m.State("START"):
-                m.d.comb += self.start.eq(1)
-                m.d.sync += still.eq(0)
+                m.d.sync += [self.start.eq(1), still.eq(0)]
                 m.next = "RUN"
             with m.State("RUN"):
                 m.d.sync += still.eq(still + 1)
@@ -56,3 +59,17 @@ class Control(wiring.Component):
             with m.State("DONE"):
                 m.d.comb += self.done.eq(1)
         return m
+
+    def _shift(self, m: Module, words: int) -> Signal:
+        """The descriptor's words, shifted down by one in the cycle after one was taken from ``i``."""
+        shift, word = Signal(16 * words, reset_less=True), Signal(16, reset_less=True)
+        m.d.sync += word.eq(self.i.payload)
+        after = Cat(shift, word)[16:]
+        for first in range(0, words, _WORDS_A_COPY):
+            # The descriptor's registers stand near what they tell, all over the chip.
+            enable = Signal(name=f"enable{first}_dup")
+            m.d.sync += enable.eq(self.i.valid & self.i.ready)
+            part = slice(16 * first, 16 * min(first + _WORDS_A_COPY, words))
+            with m.If(enable):
+                m.d.sync += shift[part].eq(after[part])
+        return shift

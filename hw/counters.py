@@ -5,6 +5,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from narrows.hw.block_ram import BlockRam
+from narrows.hw.delay import delayed
 
 #: What is counted per block, in the order of the host's words. Cycles: all, those in which the array or the depthwise
 #: unit formed products, those in which the array stood still for weights or for anything else while it had work.
@@ -30,16 +31,20 @@ class Counters(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
+        # Everything a cycle later, for it comes from all over the engine.
+        clear, run, block, events = (delayed(m, port, 1, name=name, reset_less=False) for name, port in (
+            ("clear", self.clear), ("run", self.run), ("block", self.block), ("events", self.events),
+        ))
         m.submodules.memory = memory = BlockRam(width=32, depth=BLOCKS * WORDS)
         running = [Signal(32, name=name) for name in NAMES]
         closed = [Signal(32, name=f"closed_{name}") for name in NAMES]
         word = Signal(range(WORDS + 1), init=WORDS)
         slot = Signal(range(BLOCKS))
-        for count, copy, event in zip(running, closed, self.events, strict=True):
-            m.d.sync += count.eq(count + (event & self.run))
-            with m.If(self.block):
-                m.d.sync += [copy.eq(count), count.eq(event & self.run)]
-            with m.If(self.clear):
+        for count, copy, event in zip(running, closed, events, strict=True):
+            m.d.sync += count.eq(count + (event & run))
+            with m.If(block):
+                m.d.sync += [copy.eq(count), count.eq(event & run)]
+            with m.If(clear):
                 m.d.sync += count.eq(0)
         m.d.comb += [
             memory.write_enable.eq(~word[-1]), memory.write_address.eq(Cat(word[:-1], slot)),
@@ -48,8 +53,8 @@ class Counters(wiring.Component):
         ]
         with m.If(~word[-1]):
             m.d.sync += word.eq(word + 1)
-        with m.If(self.block & (self.blocks != BLOCKS)):
+        with m.If(block & (self.blocks != BLOCKS)):
             m.d.sync += [word.eq(0), slot.eq(self.blocks), self.blocks.eq(self.blocks + 1)]
-        with m.If(self.clear):
+        with m.If(clear):
             m.d.sync += [self.blocks.eq(0), word.eq(WORDS)]
         return m

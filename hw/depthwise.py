@@ -15,12 +15,13 @@ from narrows.hw.config import POSITION_BITS, EngineConfig
 from narrows.hw.delay import delayed
 from narrows.hw.depthwise_addresses import DepthwiseAddresses, ResultEnds
 from narrows.hw.depthwise_fields import DepthwiseFields
-from narrows.hw.depthwise_jobs import DepthwiseJobs
+from narrows.hw.depthwise_jobs import DepthwiseJob, DepthwiseJobs
 from narrows.hw.depthwise_memory import COUNT_BITS
 from narrows.hw.depthwise_results import DepthwiseResults
 from narrows.hw.depthwise_taps import DepthwiseTaps
 from narrows.hw.line_buffer import LINE_BITS, SIZE_BITS
 from narrows.hw.ports import ChannelConstants, activation_write
+from narrows.hw.stream_register import StreamRegister
 from narrows.hw.walker import Walker
 
 #: Result words under way at one time, from the first tap to the stream.
@@ -87,7 +88,9 @@ class DepthwiseUnit(wiring.Component):
         m.submodules.results = results = DepthwiseResults(config=self._config)
 
         # Groups and their credits, then addresses.
-        wiring.connect(m, jobs.o, addresses.i)
+        m.submodules.between = between = StreamRegister(DepthwiseJob)
+        wiring.connect(m, jobs.o, between.i)
+        wiring.connect(m, between.o, addresses.i)
         for name in ("expanded", "projected", "weights_ready", "constants_ready"):
             m.d.comb += getattr(jobs, name).eq(getattr(self, name))
         for part in (jobs, addresses, taps):
@@ -124,7 +127,7 @@ class DepthwiseUnit(wiring.Component):
         ]
         under_way = self._leave(m, results, addresses)
 
-        with m.If(~jobs.running & addresses.idle & ~under_way):
+        with m.If(~jobs.running & ~between.o.valid & addresses.idle & ~under_way):
             m.d.sync += self.done.eq(1)
         with m.If(self.start):
             m.d.sync += self.done.eq(0)

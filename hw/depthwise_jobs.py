@@ -5,6 +5,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from narrows.hw.config import POSITION_BITS, EngineConfig
+from narrows.hw.delay import delayed
 from narrows.hw.depthwise_fields import DepthwiseFields
 from narrows.hw.depthwise_geometry import COORDINATE_BITS, GROUP_BITS, constant_words
 from narrows.hw.depthwise_memory import COUNT_BITS, LoadCredit
@@ -107,7 +108,7 @@ class DepthwiseJobs(wiring.Component):
         with m.If(ends["slices"]):
             m.d.sync += self.running.eq(0)
         with m.If(self.start):
-            m.d.sync += [self.running.eq(1), settle.eq(2)]
+            m.d.sync += [self.running.eq(1), settle.eq(3)]
             m.d.sync += [left[name].eq(f[name]) for name in left]
         ready = self.running & (settle == 0)
         m.d.comb += [
@@ -170,18 +171,20 @@ class DepthwiseJobs(wiring.Component):
         reach, filtered = Signal(signed(COORDINATE_BITS)), Signal(POSITION_BITS)
         line, column = Signal(POSITION_BITS), Signal(signed(COORDINATE_BITS))
         filtered_end, allowed = Signal(POSITION_BITS), Signal(POSITION_BITS)
+        # The positions come from afar. A cycle after the start they are still those of the block before.
+        expanded, projected = delayed(m, self.expanded, 1, name="expanded"), delayed(m, self.projected, 1, name="projected")
         # Cycle 0: the last row and column, and the last result.
         m.d.comb += job.outputs.eq(Mux(segments_over, f.tail, f.segment))
         m.d.sync += [
             line.eq(Mux(job.row > f.bottom_limit, plane + f.position_last, position + f.position_bottom)),
             column.eq(Mux(segments_over, f.reach_tail, Mux(reach > f.in_w, f.in_w, reach))),
             filtered_end.eq(filtered + job.outputs + 1),
-            allowed.eq(self.projected + f.ring),
+            allowed.eq(projected + f.ring),
         ]
         # Cycle 1: the comparisons.
         pixels, results = Signal(POSITION_BITS), Signal(POSITION_BITS)
         need, room = Signal(), Signal()
-        m.d.comb += [pixels.eq(self.expanded - line - column), results.eq(allowed - filtered_end)]
+        m.d.comb += [pixels.eq(expanded - line - column), results.eq(allowed - filtered_end)]
         m.d.sync += [need.eq(~pixels[-1]), room.eq(~results[-1])]
 
         with m.If(ends["groups"]):

@@ -13,7 +13,7 @@ from narrows.hw.config import EngineConfig
 from narrows.hw.depthwise_fields import DepthwiseFields
 from narrows.hw.dma import BYTE_ADDRESS_BITS, COUNT_BITS
 from narrows.hw.line_buffer import LineFields
-from narrows.hw.passes import pass_fields
+from narrows.hw.pass_fields import pass_fields
 from narrows.hw.ports import OutputRange
 from narrows.hw.residual import ResidualFields
 from narrows.hw.stem_fields import StemFields

@@ -17,7 +17,7 @@ from amaranth.lib.wiring import In, Out
 
 from narrows.hw.activation_memory import ActivationMemory
 from narrows.hw.activation_stream import ActivationLoad, ActivationStore
-from narrows.hw.array import SUM_DELAY, PointwiseArray
+from narrows.hw.array import ACTIVATION_DELAY, SUM_DELAY, PointwiseArray
 from narrows.hw.config import POSITION_BITS, EngineConfig
 from narrows.hw.control import Control
 from narrows.hw.counters import NAMES
@@ -65,35 +65,8 @@ class Engine(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        # A start resets every unit for a cycle; the program is read from the next cycle on.
-        core = _Core(config=self._config)
-        reset, started = Signal(), Signal()
-        m.submodules.core = ResetInserter(reset)(core)
-        m.d.sync += [reset.eq(self.start | self.clear), started.eq(delayed(m, self.start, 1, name="start", reset_less=False))]
-        m.d.comb += [
-            core.start.eq(started), core.address.eq(self.address), core.words.eq(self.words),
-            *(getattr(self, name).eq(getattr(core, name)) for name in ("done", "bad", "block", "events")),
-        ]
-        for name in ("read", "write", "host"):
-            wiring.connect(m, wiring.flipped(getattr(self, name)), getattr(core, name))
-        m.d.comb += [
-            self.request.payload.eq(core.request.payload), self.request.valid.eq(core.request.valid & ~self.stop),
-            core.request.ready.eq(self.request.ready & ~self.stop),
-        ]
-        return m
-
-
-class _Core(wiring.Component):
-    """The engine without its reset. ``start`` follows a reset."""
-
-    def __init__(self, *, config: EngineConfig):
-        self._config = config
-        super().__init__(_PORTS)
-
-    def elaborate(self, platform):
-        m = Module()
         config = self._config
-        parts = {
+        units = {
             "control": Control(config=config), "program": ProgramReader(config=config),
             "memory": ActivationMemory(config=config, writes=len(_WRITES), reads=len(_READS)),
             "sequencer": Sequencer(config=config), "array": PointwiseArray(config=config),
@@ -101,14 +74,45 @@ class _Core(wiring.Component):
             "depthwise": DepthwiseUnit(config=config), "writeback": Writeback(config=config),
             "stem": Stem(config=config), "load": ActivationLoad(config=config), "store": ActivationStore(config=config),
             "source": MemoryReader(), "program_reader": MemoryReader(), "sink": MemoryWriter(),
-            "arbiter": MemoryArbiter(readers=3, writers=2, guests=1),
+            "arbiter": MemoryArbiter(readers=3, writers=2, guests=1), "descriptors": Queue(width=16, depth=512),
+            "depthwise_weights": LaneMemory(load=depthwise_weight_load(config), lanes=3),
+            "depthwise_constants": LaneMemory(load=depthwise_constant_load(config), lanes=config.depthwise_requantisers),
         }
-        for name, part in parts.items():
-            m.submodules[name] = part
-            setattr(self, f"_{name}", part)
-        self._d = self._control.descriptor
-        self._go = self._control.start
+        joints = _Joints(config=config, units=units)
 
+        # A start resets every unit for a cycle, each by a register of its own; the program is read from the next cycle on.
+        reset = Signal()
+        m.d.sync += reset.eq(self.start | self.clear)
+        for name, unit in {**units, "joints": joints}.items():
+            here = Signal(name=f"reset_{name}_dup")
+            m.d.sync += here.eq(reset)
+            m.submodules[name] = ResetInserter(here)(unit)
+        m.d.comb += [
+            joints.start.eq(delayed(m, self.start, 3, name="start", reset_less=False)),
+            joints.address.eq(self.address), joints.words.eq(self.words),
+            *(getattr(self, name).eq(getattr(joints, name)) for name in ("done", "bad", "block", "events")),
+        ]
+        for name in ("read", "write", "host"):
+            wiring.connect(m, wiring.flipped(getattr(self, name)), getattr(joints, name))
+        m.d.comb += [
+            self.request.payload.eq(joints.request.payload), self.request.valid.eq(joints.request.valid & ~self.stop),
+            joints.request.ready.eq(self.request.ready & ~self.stop),
+        ]
+        return m
+
+
+class _Joints(wiring.Component):
+    """How the engine's ``units`` are joined. ``start`` follows a reset."""
+
+    def __init__(self, *, config: EngineConfig, units: dict[str, wiring.Component]):
+        self._config = config
+        for name, unit in units.items():
+            setattr(self, f"_{name}", unit)
+        self._d = self._control.descriptor
+        super().__init__(_PORTS)
+
+    def elaborate(self, platform):
+        m = Module()
         self._external_memory(m)
         self._program_memories(m)
         positions = self._positions(m)
@@ -117,11 +121,14 @@ class _Core(wiring.Component):
         self._interior(m, positions)
         outstanding = self._results(m)
 
+        # Units are far from each other: their flags take a cycle to get together.
+        quiet = Signal(8)
+        m.d.sync += quiet.eq(Cat(
+            ~self._sequencer.running, outstanding == 0, self._depthwise.done, self._stem.done, self._load.done, self._store.done,
+            self._source.done, self._sink.done,
+        ))
         m.d.comb += [
-            self._control.quiet.eq(
-                ~self._sequencer.running & (outstanding == 0) & self._depthwise.done
-                & self._stem.done & self._load.done & self._store.done & self._source.done & self._sink.done
-            ),
+            self._control.quiet.eq(quiet.all()),
             self.done.eq(self._control.done), self.block.eq(self._control.block), self.bad.eq(self._program.bad),
             self.events.eq(Cat(
                 1, self._array.forming, self._depthwise.forming, self._sequencer.waits_weights, self._sequencer.waits_data,
@@ -129,6 +136,12 @@ class _Core(wiring.Component):
             )),
         ]
         return m
+
+    def _go(self, m, unit, when=1):
+        """The block's start as ``unit`` sees it, a cycle after control's, if the descriptor says ``when``."""
+        go = Signal(name=f"go_{unit}_dup")
+        m.d.sync += go.eq(self._control.start & when)
+        return go
 
     def _external_memory(self, m):
         """What a block reads, the program that runs ahead, what a block writes; after them the host."""
@@ -146,9 +159,9 @@ class _Core(wiring.Component):
         for name in ("request", "read", "write"):
             wiring.connect(m, wiring.flipped(getattr(self, name)), getattr(arbiter, name))
         m.d.comb += [
-            self._source.start.eq(self._go & (d.flags.load | d.flags.stem)),
+            self._source.start.eq(self._go(m, "source", d.flags.load | d.flags.stem)),
             self._source.address.eq(d.source.address), self._source.words.eq(d.source.words),
-            self._sink.start.eq(self._go & d.flags.store),
+            self._sink.start.eq(self._go(m, "sink", d.flags.store)),
             self._sink.address.eq(d.sink.address), self._sink.words.eq(d.sink.words),
             self._program_reader.start.eq(self.start),
             self._program_reader.address.eq(self.address), self._program_reader.words.eq(self.words),
@@ -158,18 +171,18 @@ class _Core(wiring.Component):
         """The program goes to the descriptor queue, the array's own memories and the depthwise unit's."""
         config, program, depthwise = self._config, self._program, self._depthwise
         wiring.connect(m, self._program_reader.o, program.i)
-        m.submodules.descriptors = queue = Queue(width=16, depth=512)
-        wiring.connect(m, program.descriptor, queue.i)
-        wiring.connect(m, queue.o, self._control.i)
-        weights = LaneMemory(load=depthwise_weight_load(config), lanes=3)
-        constants = LaneMemory(load=depthwise_constant_load(config), lanes=config.depthwise_requantisers)
-        m.submodules.depthwise_weights, m.submodules.depthwise_constants = weights, constants
+        wiring.connect(m, program.descriptor, self._descriptors.i)
+        wiring.connect(m, self._descriptors.o, self._control.i)
+        weights, constants = self._depthwise_weights, self._depthwise_constants
         ready = {kind: program.loaded[n] for n, kind in enumerate(RINGS)}
-        # A result's constants are read when its last sum is there, for every pixel again.
-        late = SUM_DELAY + config.pixels
-        constants_freed = delayed(m, self._sequencer.released_constants, late, name="constants_freed", reset_less=False)
+        # Weights are read on the op's way to the first slice, constants when the last sum is there, for every pixel again.
+        late = {"weights": ACTIVATION_DELAY, "constants": SUM_DELAY + config.pixels}
+        released = {
+            name: delayed(m, getattr(self._sequencer, f"released_{name}"), cycles, name=f"released_{name}", reset_less=False)
+            for name, cycles in late.items()
+        }
         freed = {
-            Kind.WEIGHTS: self._sequencer.released_weights, Kind.CONSTANTS: constants_freed,
+            Kind.WEIGHTS: released["weights"], Kind.CONSTANTS: released["constants"],
             Kind.DEPTHWISE_WEIGHTS: depthwise.weights_freed, Kind.DEPTHWISE_CONSTANTS: depthwise.constants_freed,
         }
         m.d.comb += [
@@ -192,11 +205,11 @@ class _Core(wiring.Component):
         ):
             positions[name] = position = Signal(POSITION_BITS, name=f"{name}_position")
             m.d.sync += position.eq(position + mark)
-            with m.If(self._go):
+            with m.If(self._go(m, name)):
                 m.d.sync += position.eq(0)
         # A block that stores nothing must not see how far the last one that did had come.
         positions["stored"] = Mux(d.flags.store, self._store.stored, 0)
-        with m.If(self._go & ~d.flags.load & ~d.flags.stem):
+        with m.If(self._go(m, "resident", ~d.flags.load & ~d.flags.stem)):
             m.d.sync += positions["source"].eq(ALL)
         return positions
 
@@ -209,9 +222,9 @@ class _Core(wiring.Component):
                 d.flags.hold_source, positions["output"],
                 Mux(d.flags.project_first, self._sequencer.project_consumed, self._sequencer.expand_consumed),
             )),
-            stem.start.eq(self._go & d.flags.stem), stem.fields.eq(d.stem), stem.consumed.eq(consumed),
-            load.start.eq(self._go & d.flags.load), load.fields.eq(d.load), load.consumed.eq(consumed),
-            store.start.eq(self._go & d.flags.store), store.fields.eq(d.store),
+            stem.start.eq(self._go(m, "stem", d.flags.stem)), stem.fields.eq(d.stem), stem.consumed.eq(consumed),
+            load.start.eq(self._go(m, "load", d.flags.load)), load.fields.eq(d.load), load.consumed.eq(consumed),
+            store.start.eq(self._go(m, "store", d.flags.store)), store.fields.eq(d.store),
             store.written.eq(Mux(d.flags.project, positions["output"], positions["filtered"])),
             stem.i.payload.eq(self._source.o.payload), load.i.payload.eq(self._source.o.payload),
             stem.i.valid.eq(self._source.o.valid & d.flags.stem), load.i.valid.eq(self._source.o.valid & d.flags.load),
@@ -229,7 +242,8 @@ class _Core(wiring.Component):
         d, sequencer, array = self._d, self._sequencer, self._array
         m.d.comb += [
             sequencer.expand_fields.eq(d.expand), sequencer.project_fields.eq(d.project),
-            sequencer.start_expand.eq(self._go & d.flags.expand), sequencer.start_project.eq(self._go & d.flags.project),
+            sequencer.start_expand.eq(self._go(m, "expand", d.flags.expand)),
+            sequencer.start_project.eq(self._go(m, "project", d.flags.project)),
             sequencer.expand_available.eq(positions["source"]),
             sequencer.project_available.eq(Mux(d.flags.project_first, positions["source"], positions["filtered"])),
             sequencer.project_freed.eq(positions["stored"]),
@@ -244,11 +258,11 @@ class _Core(wiring.Component):
         """Expanded words go to the line buffers; the depthwise unit reads them and writes filtered words."""
         d, writer, lines, depthwise = self._d, self._line_writer, self._line_buffer, self._depthwise
         m.d.comb += [
-            writer.fields.eq(d.lines), writer.start.eq(self._go),
+            writer.fields.eq(d.lines), writer.start.eq(self._go(m, "lines")),
             writer.valid.eq(self._array.o_valid & ~self._array.o.project), writer.data.eq(self._array.o.data),
             writer.end_group.eq(self._array.o.end_group), writer.end_segment.eq(self._array.o.end_segment),
             lines.write.eq(writer.write),
-            depthwise.fields.eq(d.depthwise), depthwise.start.eq(self._go & d.flags.expand),
+            depthwise.fields.eq(d.depthwise), depthwise.start.eq(self._go(m, "depthwise", d.flags.expand)),
             depthwise.expanded.eq(writer.expanded), self._sequencer.expand_freed.eq(depthwise.freed),
             depthwise.projected.eq(Mux(d.flags.project, self._sequencer.project_consumed, positions["stored"])),
         ]
@@ -260,7 +274,7 @@ class _Core(wiring.Component):
         d, writeback, sequencer, array, memory = self._d, self._writeback, self._sequencer, self._array, self._memory
         wiring.connect(m, writeback.read, memory.reads[_READS.index("shortcut")])
         m.d.comb += [
-            writeback.start.eq(self._go), writeback.slices.eq(d.project.slices),
+            writeback.start.eq(self._go(m, "writeback")), writeback.slices.eq(d.project.slices),
             writeback.output.eq(d.output), writeback.shortcut.eq(d.shortcut), writeback.residual.eq(d.residual),
             writeback.answer.eq(memory.answers[_READS.index("shortcut")]), writeback.answer_data.eq(memory.data),
             writeback.i_valid.eq(array.o_valid & array.o.project), writeback.i.data.eq(array.o.data),

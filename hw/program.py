@@ -19,7 +19,7 @@ from narrows.hw.array import constant_load, memory_load, weight_load
 from narrows.hw.block_ram import BlockRam
 from narrows.hw.config import BIAS_BITS, CONSTANT_BITS, NARROW_BIAS_BITS, EngineConfig
 from narrows.hw.delay import delayed
-from narrows.hw.passes import COUNT_BITS
+from narrows.hw.pass_fields import COUNT_BITS
 
 
 class Kind(IntEnum):

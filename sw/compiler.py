@@ -22,7 +22,7 @@ from narrows.hw.config import EngineConfig
 from narrows.hw.depthwise_fields import NO_RING, depthwise_fields
 from narrows.hw.descriptor import pack_descriptor
 from narrows.hw.line_buffer import line_fields
-from narrows.hw.passes import pass_values
+from narrows.hw.pass_fields import pass_values
 from narrows.hw.program import WIDE, Kind, header, lane_bytes, lanes
 from narrows.hw.requantise import output_range
 from narrows.hw.residual import residual_fields

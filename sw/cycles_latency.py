@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from narrows.hw.array import SUM_DELAY, Results
+from narrows.hw.array import ACTIVATION_DELAY, SUM_DELAY, Results
 from narrows.hw.config import EngineConfig
 from narrows.hw.depthwise import DepthwiseUnit
 from narrows.hw.residual import ResidualAdd, ResidualLane
@@ -19,28 +19,28 @@ from narrows.hw.sdram_timing import SdramTiming
 # Passes and sequencer (hw/passes.py).
 
 #: From a credit's counter to the first op it allows: GroupWalk's register for it, then the group becomes active.
-CREDIT_TO_FIRE = 2
+CREDIT_TO_FIRE = 3
 #: From the start pulse to the first op: ``left``, ``ready`` and ``active`` in turn.
-START_TO_FIRE = 3
+START_TO_FIRE = 4
 #: From the end of a group's fires to ``consumed``, and to words released (one register more) as the program reader sees
 #: them (its register ``full``).
 FIRE_TO_CONSUMED = 0
-FIRE_TO_POP = 2
+FIRE_TO_POP = 2 + ACTIVATION_DELAY
 
 
 def fire_to_pop_constants(config: EngineConfig) -> int:
     """The same for constants, which are read when the last sums are there (hw/engine.py)."""
-    return FIRE_TO_POP + SUM_DELAY + config.pixels
+    return FIRE_TO_POP - ACTIVATION_DELAY + SUM_DELAY + config.pixels
 
 
 
 # Depthwise unit (hw/depthwise_jobs.py, depthwise_addresses.py, depthwise_memory.py).
 
 #: From a position of expanded pixels, and from a count of loaded words, to the first tap: a register, then the job is taken.
-EXPANDED_TO_TAP = 2
-LOADED_TO_TAP = 2
+EXPANDED_TO_TAP = 4
+LOADED_TO_TAP = 3
 #: From project's consumed pixels to the first tap: ``allowed`` and ``room`` before that.
-CONSUMED_TO_TAP = 3
+CONSUMED_TO_TAP = 5
 #: From the end of a segment's taps to ``freed``: addresses' latency and the register.
 TAP_TO_FREED = 4
 #: From the end of a slice's taps to the program reader's next word: addresses, the register behind them, the count, ``full``.
@@ -51,21 +51,21 @@ TAP_TO_POP_CONSTANTS = 16
 # Memories and writeback (hw/activation_memory.py, engine.py, line_buffer.py, writeback.py).
 
 #: From a word that activation memory takes to the position that counts it: ``marks``, then the engine's register.
-WRITE_TO_POSITION = 2
+WRITE_TO_POSITION = 3
 #: From a word at the line writer to ``expanded``.
 WORD_TO_EXPANDED = 2
 #: From a result word at the writeback to its way out without a residual: two queues; the sum's bypass comes on top.
-WRITEBACK_QUEUES = 4
+WRITEBACK_QUEUES = 8
 #: With a residual the shortcut's word must come: request, memory, queue.
-WRITEBACK_SHORTCUT = 2
+WRITEBACK_SHORTCUT = 6
 
 # Control (hw/control.py).
 
 #: From the last unit's being done to ``block``: the quiet time.
-QUIET_TO_BLOCK = 6
+QUIET_TO_BLOCK = 9
 #: From the descriptor's last word to ``start``, and from the program reader through the queue to the control.
-DESCRIPTOR_TO_START = 1
-DESCRIPTOR_QUEUE = 2
+DESCRIPTOR_TO_START = 3
+DESCRIPTOR_QUEUE = 6
 
 # Program (hw/program.py).
 
@@ -86,7 +86,7 @@ ROOM_TO_REQUEST = 3
 REQUEST_TO_READ = 6
 #: From the READ's decision (beside the CAS latency and the registers at the pins) to the word at the client's ``o``: command and
 #: data register of the controller, arbiter, FIFO.
-READ_TO_WORD = 5
+READ_TO_WORD = 9
 #: Bursts between arbiter and pins: running, prepared, in the splitter, in the arbiter's register.
 BURSTS_IN_FLIGHT = 4
 #: Refreshes made at once (the controller's default), and cycles around them in which no word is moved beside tRP + tRFC:

@@ -12,7 +12,7 @@ from test_passes import CONFIGS, STAGE
 
 from narrows.hw.array import array_op
 from narrows.hw.config import POSITION_BITS
-from narrows.hw.passes import COUNT_BITS, pass_fields, pass_values
+from narrows.hw.pass_fields import COUNT_BITS, pass_fields, pass_values
 
 CONFIG = CONFIGS[os.environ["CONFIG"]]
 PIXELS, SPACING = CONFIG.pixels, CONFIG.result_spacing

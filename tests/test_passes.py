@@ -5,7 +5,8 @@ from cocotb_harness import cases_file, run_cocotb
 from hypothesis import strategies as st
 
 from narrows.hw.config import EngineConfig
-from narrows.hw.passes import Sequencer, pass_values
+from narrows.hw.pass_fields import pass_values
+from narrows.hw.passes import Sequencer
 
 CONFIGS = {
     "eight": EngineConfig(),
