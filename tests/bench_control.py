@@ -13,7 +13,7 @@ from narrows.hw.descriptor import descriptor_layout, descriptor_words
 CONFIG = CONFIGS[os.environ["CONFIG"]]
 WORDS, LAYOUT = descriptor_words(CONFIG), descriptor_layout(CONFIG)
 #: Cycles after a start in which every unit must have been quiet, one after the other.
-QUIET = 7
+QUIET = 9
 
 
 def descriptor(rng: random.Random, last: bool) -> int:
@@ -32,7 +32,7 @@ async def blocks(dut, idle: str, quiet: str) -> None:
     words = [bits >> (16 * n) & 0xFFFF for bits in program for n in range(WORDS)]
     words += [rng.getrandbits(16) for _ in range(WORDS)]  # of the next program: not to be touched
     offers, rests = PATTERNS[idle](rng), PATTERNS[quiet](rng)
-    taken, started, over, calm, offering, after_done = 0, 0, 0, 0, False, 0
+    taken, started, over, calm, offering, after_done, complete = 0, 0, 0, 0, False, 0, 0
     for _ in range(20_000):
         offering = offering or next(offers)
         dut.i__valid.value, dut.i__payload.value = int(offering), words[taken]
@@ -41,11 +41,13 @@ async def blocks(dut, idle: str, quiet: str) -> None:
         await ReadOnly()
         assert bool(dut.i__ready.value) == (taken < WORDS * (over + 1) and over < len(program))
         running = started > over
-        due = not running and taken == WORDS * (over + 1) and over < len(program)
+        # A descriptor is complete, its last word moves into place, then the block starts.
+        complete = complete + 1 if taken == WORDS * (over + 1) and over < len(program) else 0
+        due = complete == 2
         assert bool(dut.start.value) == due, f"a start after {taken} words"
         if running or due:
             assert int(dut.descriptor.value) == program[over] & ((1 << LAYOUT.size) - 1)
-        calm = calm + 1 if running and resting else 0
+        calm = calm + 1 if (running or due) and resting else 0
         assert bool(dut.block.value) == (calm == QUIET)
         assert bool(dut.done.value) == (over == len(program))
         if dut.block.value:
@@ -76,4 +78,5 @@ async def reset_begins_anew(dut) -> None:
         dut.i__valid.value, dut.i__payload.value = 1, n
         await FallingEdge(dut.clk)
     dut.i__valid.value = 0
+    await FallingEdge(dut.clk)
     assert dut.start.value == 1 and int(dut.descriptor.value) & 0xFFFFFFFF == 0x10000

@@ -23,7 +23,7 @@ OUTPUTS = (
     "running", "waits_weights", "waits_data",
 )  # fmt: skip
 #: Cycles from the cycle that completes a group's credits to its first op.
-CREDIT_LATENCY = 3
+CREDIT_LATENCY = 4
 #: Cycles from the one in which a group may begin to that in which the next one of its stage may, if it is over by then.
 GROUP_LATENCY = 2
 
