@@ -3,7 +3,9 @@
 Start with :mod:`~narrows.hw.config` (what an engine is made of) and the drawing in ``docs/architecture.md``, then read
 :mod:`~narrows.hw.engine`: it holds no logic of its own but how the units are joined. From there, along the data's way:
 
-- :mod:`~narrows.hw.top`: engine, memory controller, counters and the host's registers, as a board has them;
+- :mod:`~narrows.hw.system`: what a board instantiates: the serial line (:mod:`~narrows.hw.uart`), the host's commands
+  (:mod:`~narrows.hw.link`) and all the rest;
+- :mod:`~narrows.hw.top`: engine, memory controller, counters and the host's registers;
 - :mod:`~narrows.hw.program`, :mod:`~narrows.hw.descriptor`, :mod:`~narrows.hw.control`: what the engine is told, block by block;
 - :mod:`~narrows.hw.stem`, :mod:`~narrows.hw.activation_stream`: the picture and whole tensors in and out;
 - :mod:`~narrows.hw.activation_memory`, :mod:`~narrows.hw.walker`: where thin tensors lie;

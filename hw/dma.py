@@ -8,7 +8,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
 
-from narrows.hw.queue import Queue
+from narrows.hw.queue import Queue, ShortQueue
 
 #: Byte addresses reach 32 MB; a transfer has up to 2**24 words.
 BYTE_ADDRESS_BITS = 25
@@ -84,12 +84,12 @@ class _Bursts(wiring.Component):
 class _Transfer(wiring.Component):
     """What reader and writer have in common: parameters and the count of words that are under way."""
 
-    def __init__(self, *, burst: int, depth: int, members: dict[str, wiring.Member]):
+    def __init__(self, *, burst: int, depth: int, queue: type[Queue | ShortQueue], members: dict[str, wiring.Member]):
         if not (2 <= burst <= MAX_BURST and burst & (burst - 1) == 0):
             raise ValueError(f"A burst must be a power of two from 2 to {MAX_BURST} words, not {burst}.")
         if depth & (depth - 1) or depth < 2 * burst:
             raise ValueError(f"The FIFO must hold a power of two of words and two bursts of {burst}, not {depth} words.")
-        self._burst, self._depth = burst, depth
+        self._burst, self._depth, self._kind = burst, depth, queue
         super().__init__({
             "start": In(1),
             "address": In(BYTE_ADDRESS_BITS),
@@ -106,8 +106,8 @@ class _Transfer(wiring.Component):
         m.d.comb += [bursts.start.eq(self.start), bursts.address.eq(self.address), bursts.words.eq(self.words)]
         return bursts
 
-    def _queue(self, m: Module) -> Queue:
-        m.submodules.queue = queue = Queue(width=16, depth=self._depth)
+    def _queue(self, m: Module) -> Queue | ShortQueue:
+        m.submodules.queue = queue = self._kind(width=16, depth=self._depth)
         return queue
 
     def _count(self, m: Module, moved) -> None:
@@ -126,12 +126,12 @@ class MemoryReader(_Transfer):
     ``start`` (one cycle, while ``done``) takes ``address`` and ``words`` (0 to 2**24). ``done`` falls in the next cycle
     and rises after the last word has left ``o``; it stays high for 0 words. ``burst`` words are asked for at once, and
     only if the FIFO of ``depth`` words has room for them beside all that was asked for before. The first request is
-    offered three cycles after ``start``; a word is offered at ``o`` ``Queue.LATENCY`` cycles after it came in at ``read``.
+    offered three cycles after ``start``; a word is offered at ``o`` ``queue.LATENCY`` cycles after it came in at ``read``.
     """
 
-    def __init__(self, *, burst: int = 128, depth: int = 512):
+    def __init__(self, *, burst: int = 128, depth: int = 512, queue: type[Queue | ShortQueue] = Queue):
         members = {"read": In(ReadData), "o": Out(stream.Signature(16))}
-        super().__init__(burst=burst, depth=depth, members=members)
+        super().__init__(burst=burst, depth=depth, queue=queue, members=members)
 
     def elaborate(self, platform):
         m = Module()
@@ -162,9 +162,9 @@ class MemoryWriter(_Transfer):
     read from then on sees it, as requests are served in order.
     """
 
-    def __init__(self, *, burst: int = 128, depth: int = 512):
+    def __init__(self, *, burst: int = 128, depth: int = 512, queue: type[Queue | ShortQueue] = Queue):
         members = {"i": In(stream.Signature(16)), "write": Out(stream.Signature(16))}
-        super().__init__(burst=burst, depth=depth, members=members)
+        super().__init__(burst=burst, depth=depth, queue=queue, members=members)
 
     def elaborate(self, platform):
         m = Module()

@@ -6,9 +6,10 @@ from amaranth.lib.wiring import In, Out
 
 from narrows.hw.dma import BYTE_ADDRESS_BITS, COUNT_BITS, Burst, MemoryReader, MemoryWriter, ReadData
 from narrows.hw.link_frame import crc32
+from narrows.hw.queue import ShortQueue
 
 #: Short bursts and small queues: the host is slow, and waits for its turn after the engine anyway.
-_SIZES = {"burst": 16, "depth": 32}
+_SIZES = {"burst": 16, "depth": 32, "queue": ShortQueue}
 
 #: Ports to the arbiter: a reader's and a writer's, from the client's side.
 host_memory_ports = wiring.Signature({

@@ -1,4 +1,4 @@
-"""A queue in block RAM, read through the RAM's output register."""
+"""Queues: in block RAM, read through the RAM's output register, and short ones without."""
 
 from amaranth.hdl import Module, Signal
 from amaranth.lib import stream, wiring
@@ -51,4 +51,24 @@ class Queue(wiring.Component):
             ahead.w_data.eq(ram.data), ahead.w_en.eq(coming[-1]),
             self.o.payload.eq(ahead.r_data), self.o.valid.eq(ahead.r_rdy), ahead.r_en.eq(self.o.ready),
         ]
+        return m
+
+
+class ShortQueue(wiring.Component):
+    """:class:`Queue` for up to 32 words, which are not worth a block RAM."""
+
+    LATENCY = 2
+
+    def __init__(self, *, width: int, depth: int):
+        if not 4 <= depth <= 32 or depth & (depth - 1):
+            raise ValueError(f"A short queue holds 4, 8, 16 or 32 words, not {depth}.")
+        self._width, self._depth = width, depth
+        super().__init__({"i": In(stream.Signature(width)), "o": Out(stream.Signature(width))})
+
+    def elaborate(self, platform):
+        m = Module()
+        # One word more, in front of `o`.
+        m.submodules.fifo = fifo = SyncFIFOBuffered(width=self._width, depth=self._depth + 1)
+        wiring.connect(m, wiring.flipped(self.i), fifo.w_stream)
+        wiring.connect(m, fifo.r_stream, wiring.flipped(self.o))
         return m

@@ -4,7 +4,8 @@ Start with :mod:`~narrows.sim.simulator`; its docstring runs a program in six li
 
 - :mod:`~narrows.sim.verilog`: the design as Verilog that simulates fast;
 - :mod:`~narrows.sim.build`: compiles it once per content, into ``build/sim/``;
-- ``harness.cpp``: the clock, the register port, the chip, a window of cycles as a waveform;
+- :mod:`~narrows.sim.link_port`: the host link's line, in place of the register port;
+- ``harness.cpp``: the clock, the register port or the line, the chip, a window of cycles as a waveform;
 - ``sdram_chip.h``: a strict SDR SDRAM, which stops the simulation when the controller breaks a rule of the data sheet;
 - :mod:`~narrows.sim.sdram_chip`: the same model in Python, for tests of the controller alone.
 

@@ -43,10 +43,14 @@ thread_local bool stopped = false;
 template <class Top, class = void>
 struct Host {
   static constexpr bool has_bus = false;
+  static std::uint64_t output(const Top& top) {
+    return top.i___05Fready << 9 | top.o___05Fvalid << 8 | (top.o___05Fvalid ? top.o___05Fpayload : 0);
+  }
 };
 template <class Top>
 struct Host<Top, std::void_t<decltype(std::declval<Top&>().bus___05Faddress)>> {
   static constexpr bool has_bus = true;
+  static std::uint64_t output(const Top& top) { return top.bus___05Fread_data; }
 };
 template <class Top, class = void>
 struct Line {
@@ -175,7 +179,7 @@ class Simulation {
     const std::uint64_t sdram[] = {top_->sdram___05Fcke, top_->sdram___05Fcs_n, top_->sdram___05Fras_n, top_->sdram___05Fcas_n,
                                    top_->sdram___05Fwe_n, top_->sdram___05Fba, top_->sdram___05Fa, top_->sdram___05Fdqm,
                                    top_->sdram___05Fdq_oe, top_->sdram___05Fdq_oe ? top_->sdram___05Fdq_o : Word(0)};
-    const std::uint64_t others[] = {top_->bus___05Fread_data, top_->busy, top_->done, top_->block_done};
+    const std::uint64_t others[] = {Host<Top>::output(*top_), top_->busy, top_->done, top_->block_done};
     std::uint64_t word = 0;
     for (const std::uint64_t pin : sdram) word = word * 31 + pin;
     for (const std::uint64_t pin : others) word = word * 31 + pin;

@@ -10,7 +10,8 @@ This package is the host's side; :mod:`narrows.hw` is the gateware, :mod:`narrow
 3. ``blocks``: which layers the engine runs as one operation;
 4. ``planner``, ``plan``: how each block runs and where its tensors lie;
 5. ``constants``, ``compiler``: the program, in the order the engine uses it;
-6. ``device``: loads and starts it on the simulated board, reads bytes and counters back;
+6. ``device``: loads and starts it on the simulated board, reads bytes and counters back; ``link``, ``link_session``, ``link_frame``: the
+   same for a board at a serial line;
 7. ``cycles`` and ``cycles_*``: what those counters will say, without running it.
 
 ``docs/exactness.md`` says how they are held to each other.
