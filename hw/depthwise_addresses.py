@@ -5,6 +5,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from narrows.hw.config import POSITION_BITS
+from narrows.hw.countdown import Countdown
 from narrows.hw.delay import delayed
 from narrows.hw.depthwise_fields import DepthwiseFields
 from narrows.hw.depthwise_geometry import COORDINATE_BITS, KERNEL_BITS
@@ -26,20 +27,6 @@ TapCycle = data.StructLayout({
     "banks": data.ArrayLayout(2, 3),
     "ends": ResultEnds,
 })
-
-
-class _Countdown:
-    """A counter to zero with a registered flag there."""
-
-    def __init__(self, m: Module, name: str, bits: int):
-        self._m = m
-        self.count, self.last = Signal(bits, name=f"{name}_left"), Signal(name=f"{name}_last")
-
-    def load(self, value: Value) -> None:
-        self._m.d.sync += [self.count.eq(value), self.last.eq(value == 0)]
-
-    def step(self) -> None:
-        self._m.d.sync += [self.count.eq(self.count - 1), self.last.eq(self.count == 1)]
 
 
 class DepthwiseAddresses(wiring.Component):
@@ -67,8 +54,8 @@ class DepthwiseAddresses(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         f, job = self.fields, Signal(DepthwiseJob)
-        outputs, triples = _Countdown(m, "outputs", SIZE_BITS), _Countdown(m, "triples", KERNEL_BITS - 1)
-        columns = _Countdown(m, "columns", KERNEL_BITS)
+        outputs, triples = Countdown(m, "outputs", SIZE_BITS), Countdown(m, "triples", KERNEL_BITS - 1)
+        columns = Countdown(m, "columns", KERNEL_BITS)
         active, first, go = Signal(), Signal(), Signal()
         end_result, end_job, load = Signal(), Signal(), Signal()
         m.d.comb += [
@@ -85,6 +72,7 @@ class DepthwiseAddresses(wiring.Component):
         column, offset = Signal(signed(COORDINATE_BITS)), Signal(LINE_BITS)
         row = Signal(signed(COORDINATE_BITS))
         words = [Signal(LINE_BITS, name=f"word{tap}") for tap in range(3)]
+        self._below = [self._three_below(m, word) for word in words]
         with m.If(go):
             columns.step()
             m.d.sync += [first.eq(0), column.eq(column + f.column_tap), offset.eq(offset + f.offset_tap)]
@@ -146,19 +134,24 @@ class DepthwiseAddresses(wiring.Component):
             m.d.sync += self.freed.eq(0)
         return m
 
-    def _start_result(self, m: Module, triples: _Countdown, job: data.View, row: Value, words: list[Value]) -> None:
+    def _start_result(self, m: Module, triples: Countdown, job: data.View, row: Value, words: list[Value]) -> None:
         triples.load(self.fields.triples)
         m.d.sync += row.eq(job.row)
         m.d.sync += [word.eq(place.word) for word, place in zip(words, job.taps, strict=True)]
 
     def _next_triple(self, m: Module, row: Value, words: list[Value]) -> None:
         """Three rows of the kernel down: the same banks."""
+        m.d.sync += row.eq(row + self.fields.row_triple)
+        for word, below in zip(words, self._below):
+            m.d.sync += word.eq(below)
+
+    def _three_below(self, m: Module, word: Value) -> Value:
+        """The word three rows below, a cycle later: a triple has two columns or more."""
         f = self.fields
-        m.d.sync += row.eq(row + f.row_triple)
-        for word in words:
-            wrapped = Signal(signed(LINE_BITS + 2))
-            m.d.comb += wrapped.eq(word + f.word_triple_back)
-            m.d.sync += word.eq(Mux(wrapped < 0, word + f.word_triple, wrapped))
+        wrapped, below = Signal(signed(LINE_BITS + 2)), Signal(LINE_BITS)
+        m.d.comb += wrapped.eq(word + f.word_triple_back)
+        m.d.sync += below.eq(Mux(wrapped < 0, word + f.word_triple, wrapped))
+        return below
 
     def _rows(self, m: Module, row: Value, last_triple: Value, inside: Value) -> Value:
         """Which taps count, two cycles later; ``inside``: the column does, one cycle later."""

@@ -107,8 +107,8 @@ def _line_step(rows: int, row_words: int, limit: int) -> dict[str, int]:
 def _counts(shape: DepthwiseGeometry, config: EngineConfig) -> dict[str, int]:
     (kh, kw), idle = shape.kernel, shape.result_cycles(config) - shape.triples * shape.kernel[1]
     # Only a kernel of one triple can be shorter than its requantisation; it gets columns that count nothing.
-    if idle and shape.triples > 1:
-        raise ValueError(f"A kernel of {kh} x {kw} takes fewer cycles than requantising its results: pad it to two columns.")
+    if (idle or kw == 1) and shape.triples > 1:
+        raise ValueError(f"A kernel of {kh} x {kw} takes fewer cycles than its rows or requantising its results: pad it to two columns.")
     return {
         "groups": shape.groups - 1,
         "segments": shape.segments - 1,

@@ -49,7 +49,7 @@ class DepthwiseJobs(wiring.Component):
     """Offers a block's groups in order, each as soon as what it needs is there.
 
     Every group waits for its weights and constants; a segment's first one also for the pixels it reads and for room
-    behind the unit. A group can be taken every 2 cycles, a segment's first one not before 3 cycles after the one before.
+    behind the unit. A group can be taken every 3 cycles, a segment's first one not before 4 cycles after the one before.
     ``running``: groups are still to be offered. ``blocked_data``, ``blocked_weights``: the group is ready but for that.
     """
 
@@ -111,8 +111,8 @@ class DepthwiseJobs(wiring.Component):
             m.d.sync += [self.running.eq(1), settle.eq(3)]
             m.d.sync += [left[name].eq(f[name]) for name in left]
         ready = self.running & (settle == 0)
+        m.d.sync += self.o.valid.eq(ready & need & room & loaded & ~take)
         m.d.comb += [
-            self.o.valid.eq(ready & need & room & loaded),
             self.blocked_data.eq(ready & ~(need & room)),
             self.blocked_weights.eq(ready & need & room & ~loaded),
         ]

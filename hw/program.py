@@ -18,6 +18,7 @@ from amaranth.lib.wiring import In, Out
 from narrows.hw.array import constant_load, memory_load, weight_load
 from narrows.hw.block_ram import BlockRam
 from narrows.hw.config import BIAS_BITS, CONSTANT_BITS, NARROW_BIAS_BITS, EngineConfig
+from narrows.hw.countdown import Countdown
 from narrows.hw.delay import delayed
 from narrows.hw.pass_fields import COUNT_BITS
 
@@ -136,13 +137,13 @@ class ProgramReader(wiring.Component):
         config = self._config
         self._ring = Signal(range(len(RINGS)))  # of the packet, and how its words are cut: parts of 16 bits, lanes
         self._signed, self._zero_point, self._wide = Signal(), Signal(signed(9)), Signal()
-        self._part, self._last_part = Signal(3), Signal(3)
+        self._last_part = Signal(3)
         self._lane, self._last_lane = Signal(range(config.outputs)), Signal(range(config.outputs))
-        self._take, self._end_lane, self._end_word = Signal(), Signal(), Signal()
+        self._parts, self._lanes = Countdown(m, "parts", 3), Countdown(m, "lanes", len(self._lane))
+        self._take, self._end_word, self._at_start = Signal(), Signal(), Signal()
         m.d.comb += [
             self._take.eq(self.i.valid & self.i.ready),
-            self._end_lane.eq(self._part == self._last_part),
-            self._end_word.eq(self._end_lane & (self._lane == self._last_lane)),
+            self._end_word.eq(self._parts.last & self._lanes.last),
         ]
         written = [Signal(COUNT_BITS, name=f"written{n}") for n in range(len(RINGS))]
         in_words = self._packets(m, self._blocked(m, written))
@@ -151,17 +152,14 @@ class ProgramReader(wiring.Component):
 
     def _packets(self, m, blocked):
         """Header, then the descriptor's words to their stream or memory words part by part; the latter's state is returned."""
-        kind, count = Signal(3), Signal(16)
+        kind, count = Signal(3), Countdown(m, "count", 16, end=1)
         in_words = Signal()
-        with m.If(self._take):
-            m.d.sync += count.eq(count - 1)
         with m.FSM():
             with m.State("KIND"):
                 m.d.comb += self.i.ready.eq(~self.bad)
                 with m.If(self._take):
                     m.d.sync += [
                         Cat(kind, self._signed).eq(self.i.payload), self._zero_point.eq(self.i.payload[7:]),
-                        self._part.eq(0), self._lane.eq(0),
                     ]
                     m.next = "COUNT"
                     with m.Switch(self.i.payload[:3]):
@@ -179,8 +177,11 @@ class ProgramReader(wiring.Component):
                             m.next = "KIND"
             with m.State("COUNT"):
                 m.d.comb += self.i.ready.eq(1)
+                self._parts.load(self._last_part)
+                self._lanes.load(self._last_lane)
+                m.d.sync += [self._lane.eq(0), self._at_start.eq(1)]
                 with m.If(self._take):
-                    m.d.sync += count.eq(self.i.payload)
+                    count.load(self.i.payload)
                     with m.If(self.i.payload == 0):
                         m.next = "KIND"
                     with m.Elif(kind == Kind.DESCRIPTOR):
@@ -192,18 +193,19 @@ class ProgramReader(wiring.Component):
                     self.descriptor.valid.eq(self.i.valid), self.descriptor.payload.eq(self.i.payload),
                     self.i.ready.eq(self.descriptor.ready),
                 ]
-                with m.If(self._take & (count == 1)):
+                count.step(self._take)
+                with m.If(self._take & count.last):
                     m.next = "KIND"
             with m.State("WORDS"):
                 m.d.comb += [self.i.ready.eq(~blocked), in_words.eq(1)]
-                m.d.sync += count.eq(count - (self._take & self._end_word))
-                with m.If(self._take & self._end_word & (count == 1)):
+                count.step(self._take & self._end_word)
+                with m.If(self._take & self._end_word & count.last):
                     m.next = "KIND"
         return in_words
 
     def _blocked(self, m, written):
-        """Whether the packet's ring has no room for another word. A word may begin in the cycle after the last one ended,
-        when ``full`` does not know of that one yet."""
+        """Whether the packet's ring has no room for another word. It is known two cycles late, so of a word that begins right after
+        the last one ended there must be one place more. Words take four cycles or more."""
         config = self._config
         depths = (config.weight_words, config.constant_words, config.depthwise_words, config.depthwise_words)
         full, almost_full = Signal(len(RINGS)), Signal(len(RINGS))
@@ -211,9 +213,12 @@ class ProgramReader(wiring.Component):
             held = Signal(COUNT_BITS, name=f"held{n}")
             m.d.comb += held.eq(written[n] - self.freed[n])
             m.d.sync += [full[n].eq(held >= depth), almost_full[n].eq(held >= depth - 1)]
-        ended = Signal()
-        m.d.sync += ended.eq(self._take & self._end_word)
-        return Mux(ended, almost_full, full).bit_select(self._ring, 1) & (self._part == 0) & (self._lane == 0)
+        full_here, almost_here, ended = Signal(), Signal(), Signal(2)
+        m.d.sync += [
+            full_here.eq(full.bit_select(self._ring, 1)), almost_here.eq(almost_full.bit_select(self._ring, 1)),
+            ended.eq(Cat(self._take & self._end_word, ended)),
+        ]
+        return Mux(ended.any(), almost_here, full_here) & self._at_start
 
     def _loads(self, m, in_words, written):
         """Parts gather into a lane, low byte first; a complete lane goes to the memory of the packet's ring."""
@@ -221,11 +226,17 @@ class ProgramReader(wiring.Component):
         gathered = Signal(max(16 * _WIDE_PARTS, 8 * group))
         buffer = Signal.like(gathered, reset_less=True)
         store = Signal()
-        m.d.comb += [gathered.eq(Cat(buffer, self.i.payload)[16:]), store.eq(in_words & self._take & self._end_lane)]
+        m.d.comb += [gathered.eq(Cat(buffer, self.i.payload)[16:]), store.eq(in_words & self._take & self._parts.last)]
         with m.If(in_words & self._take):
-            m.d.sync += [buffer.eq(gathered), self._part.eq(Mux(self._end_lane, 0, self._part + 1))]
-            with m.If(self._end_lane):
-                m.d.sync += self._lane.eq(Mux(self._end_word, 0, self._lane + 1))
+            m.d.sync += [buffer.eq(gathered), self._at_start.eq(self._end_word)]
+            self._parts.step()
+            with m.If(self._parts.last):
+                self._parts.load(self._last_part)
+                self._lanes.step()
+                m.d.sync += self._lane.eq(self._lane + 1)
+                with m.If(self._lanes.last):
+                    self._lanes.load(self._last_lane)
+                    m.d.sync += self._lane.eq(0)
 
         factors = Signal(9 * group)
         weights = gathered[len(gathered) - 8 * group:]

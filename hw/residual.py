@@ -184,9 +184,10 @@ class ResidualAdd(wiring.Component):
 
         # Places in the queues: taken when a word starts, given back when it leaves.
         places = Signal(range(self._depth + 1), init=self._depth)
-        started, left = Signal(), Signal()
-        m.d.sync += places.eq(places - started + left)
-        m.d.comb += [left.eq(self.o.valid & self.o.ready), self.busy.eq(places != self._depth)]
+        started, left, some = Signal(), Signal(), Signal(init=1)
+        after = Signal.like(places)
+        m.d.sync += [places.eq(after), some.eq(after != 0)]
+        m.d.comb += [after.eq(places - started + left), left.eq(self.o.valid & self.o.ready), self.busy.eq(places != self._depth)]
 
         # Each cycle one part of the word on offer; it is taken with its last part.
         part = Signal(range(self.word_cycles))
@@ -194,8 +195,8 @@ class ResidualAdd(wiring.Component):
         m.d.comb += [
             first.eq(part == 0),
             last.eq((part == self.word_cycles - 1) | ~enable),
-            self.i.ready.eq(last & (~first | (places != 0))),
-            go.eq(self.i.valid & (~first | (places != 0))),
+            self.i.ready.eq(last & (~first | some)),
+            go.eq(self.i.valid & (~first | some)),
             started.eq(go & first),
             tags.w_en.eq(go & last),
             tags.w_data.eq(self.i.p.tag),

@@ -7,6 +7,7 @@ from amaranth.lib.wiring import In, Out
 
 from narrows.hw.activation_stream import PixelWalk, PositionGate
 from narrows.hw.config import POSITION_BITS, EngineConfig
+from narrows.hw.countdown import Countdown
 from narrows.hw.delay import delayed
 from narrows.hw.picture import OFFSET_BITS, PLACE_BITS, PictureRing, Window
 from narrows.hw.ports import activation_write
@@ -95,46 +96,51 @@ class _Patches(wiring.Component):
         f = self.fields
         m.submodules.gate = gate = PositionGate()
         begun, resting, sharing = Signal(), Signal(), Signal()  # within a patch; next is a rest, next is the shared word
-        columns, lines, windows = Signal(SIZE_BITS), Signal(KERNEL_BITS), Signal(KERNEL_BITS)
+        columns = Countdown(m, "columns", SIZE_BITS, end=1)
+        lines, windows = Countdown(m, "lines", KERNEL_BITS, end=1), Countdown(m, "windows", KERNEL_BITS, end=1)
         line, place = Signal(signed(PLACE_BITS)), Signal(KERNEL_BITS)
         left, offset = Signal(signed(OFFSET_BITS)), Signal(signed(OFFSET_BITS))
         go, last_window, line_end, patch_end = Signal(), Signal(), Signal(), Signal()
+        rests = delayed(m, f.rest.any(), 1, name="rests")
         single = Signal()  # the line's rest is one byte, which lies right behind its last window
         m.d.comb += [
             gate.start.eq(self.start),
             gate.limit.eq(self.consumed + f.ring),
             gate.step.eq(go & ~begun),
             go.eq(running & self.room & (gate.open | begun)),
-            last_window.eq((windows == 1) & ~resting & ~sharing),
-            single.eq(last_window & f.rest.any() & ~f.alone),
+            last_window.eq(windows.last & ~resting & ~sharing),
+            single.eq(last_window & rests & ~f.alone),
             line_end.eq(resting | (last_window & ~f.alone)),
-            patch_end.eq(sharing | (line_end & (lines == 1) & ~f.rest.any())),
-            row_end.eq(go & patch_end & (columns == 1)),
+            patch_end.eq(sharing | (line_end & lines.last & ~rests)),
+            row_end.eq(go & patch_end & columns.last),
         ]
         with m.If(go):
-            m.d.sync += [begun.eq(1), offset.eq(offset + self._group), windows.eq(windows - 1), resting.eq(last_window)]
+            windows.step()
+            m.d.sync += [begun.eq(1), offset.eq(offset + self._group), resting.eq(last_window)]
             with m.If(line_end):
+                lines.step()
+                windows.load(f.windows)
                 m.d.sync += [
                     line.eq(line + f.line),
-                    lines.eq(lines - 1),
                     offset.eq(left),
-                    windows.eq(f.windows),
                     place.eq(place + f.rest),
                     resting.eq(0),
-                    sharing.eq(lines == 1),
+                    sharing.eq(lines.last),
                 ]
         with m.If(~running | (go & patch_end)):
+            columns.step()
+            lines.load(f.lines)
+            windows.load(f.windows)
             m.d.sync += [
                 begun.eq(0),
                 Cat(resting, sharing, place).eq(0),
-                Cat(lines, windows).eq(Cat(f.lines, f.windows)),
                 line.eq(base),
                 left.eq(left + f.right),
                 offset.eq(left + f.right),
-                columns.eq(columns - 1),
             ]
         with m.If(~running):
-            m.d.sync += [left.eq(f.left), offset.eq(f.left), columns.eq(f.columns)]
+            columns.load(f.columns)
+            m.d.sync += [left.eq(f.left), offset.eq(f.left)]
 
         # The step as the ring and the gathering see it. A rest is read so that its bytes come out at their place.
         m.d.sync += [

@@ -60,12 +60,14 @@ class Writeback(wiring.Component):
             ]
 
         # A word waits in `pending` for its shortcut; without a residual it waits for nothing.
-        fetched = Signal()
+        fetched, room = Signal(), Signal()
+        # Two words may come before it is seen.
+        m.d.sync += room.eq(pending.level < _FETCHES - 3)
         enabled = self.residual.enable
         m.d.comb += [
             self.read.payload.bank.eq(fetch.bank), self.read.payload.address.eq(fetch.address),
-            self.read.valid.eq(results.o.valid & pending.w_rdy & enabled),
-            fetched.eq(results.o.valid & pending.w_rdy & (self.read.ready | ~enabled)),
+            self.read.valid.eq(results.o.valid & room & enabled),
+            fetched.eq(results.o.valid & room & (self.read.ready | ~enabled)),
             results.o.ready.eq(fetched), pending.w_en.eq(fetched), pending.w_data.eq(results.o.payload),
             answers.w_en.eq(self.answer), answers.w_data.eq(self.answer_data),
         ]
