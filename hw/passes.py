@@ -44,6 +44,7 @@ class Pass(wiring.Component):
             m.d.comb += getattr(walk, name).eq(getattr(self, name))
 
         active, group = Signal(), Signal(Group(self._config))
+        waiting, following = Signal(), Signal(Group(self._config), reset_less=True)
         address, weight = Signal(ADDRESS_BITS), Signal(COUNT_BITS)
         # Of the result: cycles left, and whether this is its last one, its first, an idle one, the first that is not.
         cycles_left, last, begin, idle, fresh = Signal(12), Signal(), Signal(), Signal(), Signal()
@@ -61,8 +62,8 @@ class Pass(wiring.Component):
             self.finish.eq(last & final_pair),
             self.valid.eq(active & ~(begin & self.hold)),
             fire.eq(self.valid & self.ready),
-            self.running.eq(active | walk.left),
-            self.lacks_weights.eq(walk.lacks_weights & ~active),
+            self.running.eq(active | waiting | walk.left),
+            self.lacks_weights.eq(walk.lacks_weights & ~active & ~waiting),
         ]
 
         # Inner loops: input channels of a result, results of the group.
@@ -84,12 +85,14 @@ class Pass(wiring.Component):
             with m.If(last):
                 m.d.sync += [*begin_result, weight.eq(group.weight), pairs_left.eq(pairs_left - 1), final_pair.eq(pairs_left == 1)]
 
-        # The next group follows without a gap if its credits are there.
-        m.d.comb += walk.take.eq(walk.ready & (~active | (fire & self.finish)))
+        # The next group waits here once its credits are there, so that it follows without a gap.
+        m.d.comb += walk.take.eq(walk.ready & ~waiting)
         with m.If(walk.take):
+            m.d.sync += [waiting.eq(1), following.eq(walk.group)]
+        with m.If(waiting & (~active | (fire & self.finish))):
             m.d.sync += [
-                active.eq(1), group.eq(walk.group), address.eq(walk.group.address), weight.eq(walk.group.weight),
-                pairs_left.eq(walk.group.pairs), final_pair.eq(walk.group.single), *begin_result,
+                waiting.eq(0), active.eq(1), group.eq(following), address.eq(following.address), weight.eq(following.weight),
+                pairs_left.eq(following.pairs), final_pair.eq(following.single), *begin_result,
             ]
         with m.Elif(fire & self.finish):
             m.d.sync += active.eq(0)

@@ -19,13 +19,13 @@ from narrows.hw.sdram_timing import SdramTiming
 # Passes and sequencer (hw/passes.py).
 
 #: From a credit's counter to the first op it allows: GroupWalk's register for it, then the group becomes active.
-CREDIT_TO_FIRE = 3
+CREDIT_TO_FIRE = 4
 #: From the start pulse to the first op: ``left``, ``ready`` and ``active`` in turn.
-START_TO_FIRE = 4
+START_TO_FIRE = 5
 #: From the end of a group's fires to ``consumed``, and to words released (one register more) as the program reader sees
 #: them (its register ``full``).
 FIRE_TO_CONSUMED = 0
-FIRE_TO_POP = 2 + ACTIVATION_DELAY
+FIRE_TO_POP = 3 + ACTIVATION_DELAY
 
 
 def fire_to_pop_constants(config: EngineConfig) -> int:
@@ -37,16 +37,16 @@ def fire_to_pop_constants(config: EngineConfig) -> int:
 # Depthwise unit (hw/depthwise_jobs.py, depthwise_addresses.py, depthwise_memory.py).
 
 #: From a position of expanded pixels, and from a count of loaded words, to the first tap: a register, then the job is taken.
-EXPANDED_TO_TAP = 4
-LOADED_TO_TAP = 3
+EXPANDED_TO_TAP = 5
+LOADED_TO_TAP = 4
 #: From project's consumed pixels to the first tap: ``allowed`` and ``room`` before that.
-CONSUMED_TO_TAP = 5
+CONSUMED_TO_TAP = 6
 #: From the end of a segment's taps to ``freed``: addresses' latency and the register.
 TAP_TO_FREED = 4
 #: From the end of a slice's taps to the program reader's next word: addresses, the register behind them, the count, ``full``.
-TAP_TO_POP = 6
+TAP_TO_POP = 7
 #: The same for constants, which are read when the sums are there.
-TAP_TO_POP_CONSTANTS = 16
+TAP_TO_POP_CONSTANTS = 17
 
 # Memories and writeback (hw/activation_memory.py, engine.py, line_buffer.py, writeback.py).
 
