@@ -1,6 +1,6 @@
 """Activation memory: one bank a pixel of the array, shared by everything that holds thin tensors."""
 
-from amaranth.hdl import Array, C, Module, Mux, Signal
+from amaranth.hdl import Array, C, Cat, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -13,7 +13,7 @@ from narrows.hw.walker import ADDRESS_BITS, bank_bits
 
 #: Cycles from an address to its words on the array's port, and to an answer on the other.
 READ_LATENCY = SharedBlockRam.LATENCY
-ANSWER_LATENCY = StreamRegister.LATENCY + READ_LATENCY + 1
+ANSWER_LATENCY = StreamRegister.LATENCY + READ_LATENCY + 2
 
 
 def activation_read(config: EngineConfig) -> data.StructLayout:
@@ -26,7 +26,7 @@ class ActivationMemory(wiring.Component):
 
     Port B belongs to the array: ``address`` reads the same word of every bank, ``words`` holds them ``READ_LATENCY`` cycles
     later. Port A of each bank serves one of ``writes`` or ``reads`` per cycle, writes first, lower index first; the others wait
-    for their turn. ``marks[i]`` is the mark of client ``i``'s word in the cycle after its turn, from which on reads see it: two
+    for their turn. ``marks[i]`` is the mark of client ``i``'s word two cycles after its turn, from which on reads see it: three
     cycles after it was taken at the earliest. ``answers[i]``/``data`` carry a read's word ``ANSWER_LATENCY`` cycles after the
     request was taken if it had its turn at once; answers come in order.
     """
@@ -56,33 +56,47 @@ class ActivationMemory(wiring.Component):
             clients.append(here.o)
         writes, reads = clients[: self._writes], clients[self._writes :]
 
-        # A client is served unless one before it wants the same bank; of the reads, which share one way out, only the first.
+        # Cycle 0: whose turn it is in each bank: the first client that wants it; of the reads, which share one way out, only the
+        # first of all.
+        wants, turns = [], []
+        for bank in range(self._config.pixels):
+            want, turn = Signal(len(clients), name=f"want{bank}"), Signal(len(clients), name=f"turn{bank}")
+            m.d.comb += want.eq(Cat(client.valid & (client.payload.bank == bank) for client in clients))
+            wants.append(want)
+            turns.append(turn)
         for index, client in enumerate(clients):
-            blocked = C(0, 1)
-            for before, other in enumerate(clients[:index]):
-                clash = other.payload.bank == client.payload.bank
-                blocked = blocked | (other.valid & (clash | (before >= self._writes)))
-            m.d.comb += client.ready.eq(~blocked)
+            earlier_reads = Cat(other.valid for other in reads[: max(index - self._writes, 0)]).any()
+            for want, turn in zip(wants, turns):
+                m.d.comb += turn[index].eq(want[index] & ~want[:index].any() & ~earlier_reads)
+            m.d.comb += client.ready.eq(Cat(turn[index] for turn in turns).any())
 
+        # Cycle 1: the one whose turn it is goes to the bank.
+        words = [delayed(m, client.payload, 1, name=f"client{index}") for index, client in enumerate(clients)]
         answers = []
         for bank in range(self._config.pixels):
+            turn = delayed(m, turns[bank], 1, name=f"turn{bank}", reset_less=False)
             m.submodules[f"bank{bank}"] = memory = SharedBlockRam(width=word, depth=self._config.bank_words)
-            m.d.comb += [memory.address.eq(self.address), self.words[bank].eq(memory.data)]
-            for client in reversed(clients):
-                with m.If(client.valid & (client.payload.bank == bank)):
-                    m.d.comb += memory.aside_address.eq(client.payload.address)
-            for client in reversed(writes):
-                with m.If(client.valid & (client.payload.bank == bank)):
-                    m.d.comb += [memory.write_data.eq(client.payload.data), memory.write_enable.eq(1)]
+            m.d.comb += [
+                memory.address.eq(self.address), self.words[bank].eq(memory.data),
+                memory.aside_address.eq(_chosen(turn, [request.address for request in words])),
+                memory.write_data.eq(_chosen(turn, [request.data for request in words[: self._writes]])),
+                memory.write_enable.eq(turn[: self._writes].any()),
+            ]
             answers.append(memory.aside_data)
 
-        for client, mark in zip(writes, self.marks):
-            m.d.sync += mark.eq(Mux(client.valid & client.ready, client.payload.mark, 0))
-        bank = Signal(bank_bits(self._config.pixels))
-        for index, client in enumerate(reads):
+        for client, request, mark in zip(writes, words, self.marks):
+            m.d.sync += mark.eq(Mux(delayed(m, client.valid & client.ready, 1, reset_less=False), request.mark, 0))
+        for client, answer in zip(reads, self.answers):
             taken = client.valid & client.ready
-            m.d.comb += self.answers[index].eq(delayed(m, taken, READ_LATENCY + 1, name=f"taken{index}", reset_less=False))
-            with m.If(taken):
-                m.d.comb += bank.eq(client.payload.bank)
-        m.d.sync += self.data.eq(Array(answers)[delayed(m, bank, READ_LATENCY, name="bank")])
+            m.d.comb += answer.eq(delayed(m, taken, READ_LATENCY + 2, name="taken", reset_less=False))
+        bank = Mux(reads[0].valid, reads[0].payload.bank, reads[-1].payload.bank)
+        m.d.sync += self.data.eq(Array(answers)[delayed(m, bank, READ_LATENCY + 1, name="bank")])
         return m
+
+
+def _chosen(turn: Value, values: list[Value]) -> Value:
+    """The value of the one bit of ``turn`` that is set, or 0."""
+    chosen = C(0, len(values[0]))
+    for bit, value in zip(turn, values):
+        chosen = chosen | Mux(bit, value, 0)
+    return chosen

@@ -32,7 +32,7 @@ class DepthwiseUnit(wiring.Component):
     """Filters a block. ``fields`` are static from ``start`` (one cycle) until ``done`` (idle: nothing is left inside).
 
     Result words leave through ``o`` in the order slice, image, row, segment, group, pixel of the segment. One takes
-    ``result_cycles`` = max(ceil(kh / 3) * kw, ceil(group / lanes)) cycles, without a pause between results, groups, segments and
+    ``result_cycles`` = max(ceil(kh / 3) * kw, ceil(group / lanes), 2) cycles, without a pause between results, groups, segments and
     rows, as long as all four credits are there, ``o`` keeps up, and it is three cycles or more (below, ``FIFO_WORDS`` results under
     way are too few).
     A word is on ``o`` ``latency(config)`` cycles after its last tap was issued.

@@ -60,8 +60,6 @@ class DepthwiseAddresses(wiring.Component):
         end_result, end_job, load = Signal(), Signal(), Signal()
         m.d.comb += [
             go.eq(active & (~first | self.room)),
-            end_result.eq(go & columns.last & triples.last),
-            end_job.eq(end_result & outputs.last),
             self.i.ready.eq(~active | end_job),
             load.eq(self.i.valid & self.i.ready),
             self.begin.eq(go & first),
@@ -73,13 +71,18 @@ class DepthwiseAddresses(wiring.Component):
         row = Signal(signed(COORDINATE_BITS))
         words = [Signal(LINE_BITS, name=f"word{tap}") for tap in range(3)]
         self._below = [self._three_below(m, word) for word in words]
+        # A kernel has two columns or more, so a result's last tap is never its first one, which may wait: these registers say
+        # that this cycle's tap is the last.
+        closing = Signal()
+        m.d.comb += closing.eq(columns.count == 1)
         with m.If(go):
             columns.step()
+            m.d.sync += [end_result.eq(closing & triples.last), end_job.eq(closing & triples.last & outputs.last)]
             m.d.sync += [first.eq(0), column.eq(column + f.column_tap), offset.eq(offset + f.offset_tap)]
             with m.If(columns.last):
                 columns.load(f.columns)
                 triples.step()
-                m.d.sync += [column.eq(job.column), offset.eq(job.offset)]
+                m.d.sync += [column.eq(job.column), offset.eq(job.offset), end_result.eq(0), end_job.eq(0)]
                 self._next_triple(m, row, words)
         with m.If(end_result):
             self._start_result(m, triples, job, row, words)

@@ -76,7 +76,7 @@ class DepthwiseGeometry:
 
     def result_cycles(self, config: EngineConfig) -> int:
         """Cycles from one result word of ``group`` channels to the next."""
-        return max(self.triples * self.kernel[1], constant_words(config))
+        return max(self.triples * self.kernel[1], constant_words(config), 2)
 
     def words(self) -> int:
         """Result words of the block."""

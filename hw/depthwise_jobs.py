@@ -78,11 +78,14 @@ class DepthwiseJobs(wiring.Component):
         left = {name: Signal(f[name].shape(), name=f"{name}_left") for name in ("groups", "segments", "rows", "images", "slices")}
         last = {name: Signal(name=f"{name}_last") for name in left}
         m.d.sync += [last[name].eq(left[name] == 0) for name in left]
-        ends = {}
-        before = take
+        # A loop ends with this group if all loops inside it do: known two cycles after the last group, before the next.
+        ends, inner, before = {}, 1, take
         for name, count in left.items():
+            inner = inner & last[name]
+            over = Signal(name=f"{name}_over")
             ends[name] = Signal(name=f"{name}_end")
-            m.d.comb += ends[name].eq(before & last[name])
+            m.d.sync += over.eq(inner)
+            m.d.comb += ends[name].eq(take & over)
             with m.If(before):
                 m.d.sync += count.eq(Mux(last[name], f[name], count - 1))
             before = ends[name]

@@ -8,6 +8,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
 
+from narrows.hw.delay import delayed
 from narrows.hw.queue import Queue, ShortQueue
 
 #: Byte addresses reach 32 MB; a transfer has up to 2**24 words.
@@ -34,8 +35,8 @@ _TURNS = 4
 class _Bursts(wiring.Component):
     """Cuts a region into requests of ``burst`` words, the last one shorter.
 
-    ``grant`` (a level) lets the request of ``length`` words go; one cycle after ``taken`` it must know of it. A taken
-    request is followed by the next one three cycles later at the earliest.
+    ``grant`` (a level) lets the request of ``length`` words go; two cycles after ``taken`` it must know of it. A taken
+    request is followed by the next one four cycles later at the earliest.
     """
 
     def __init__(self, *, burst: int):
@@ -53,16 +54,16 @@ class _Bursts(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         address, words = Signal(BYTE_ADDRESS_BITS - 1), Signal(COUNT_BITS)
-        settled, left = Signal(), Signal()
+        settled, left = Signal(2), Signal()
         below = self._burst.bit_length() - 1
 
-        # Cycle 0: a new position.  Cycle 1: its length is known, the request goes if granted.  Cycle 2: it is offered.
+        # Cycle 0: a new position.  Cycle 1: its length is known.  Cycle 2: the request goes if granted.  Cycle 3: it is offered.
         m.d.sync += [
             self.length.eq(Mux(words[below:].any(), self._burst, words[:below])),
             left.eq(words.any()),
-            settled.eq(1),
+            settled.eq(Cat(1, settled)),
         ]
-        with m.If(settled & left & self.grant):
+        with m.If(settled.all() & left & self.grant):
             m.d.sync += self.request.valid.eq(1)
         m.d.comb += [
             self.request.payload.address.eq(address),
@@ -126,7 +127,7 @@ class MemoryReader(_Transfer):
     ``start`` (one cycle, while ``done``) takes ``address`` and ``words`` (0 to 2**24). ``done`` falls in the next cycle
     and rises after the last word has left ``o``; it stays high for 0 words. ``burst`` words are asked for at once, and
     only if the FIFO of ``depth`` words has room for them beside all that was asked for before. The first request is
-    offered three cycles after ``start``; a word is offered at ``o`` ``queue.LATENCY`` cycles after it came in at ``read``.
+    offered four cycles after ``start``; a word is offered at ``o`` ``queue.LATENCY`` cycles after it came in at ``read``.
     """
 
     def __init__(self, *, burst: int = 128, depth: int = 512, queue: type[Queue | ShortQueue] = Queue):
@@ -147,8 +148,9 @@ class MemoryReader(_Transfer):
 
         # Room that is neither taken nor promised; a power of two of bursts, so a compare is a look at the upper bits.
         free = Signal(range(self._depth + 1), init=self._depth)
+        promised = delayed(m, Mux(bursts.taken, bursts.length, 0), 1, name="promised", reset_less=False)
         m.d.sync += [
-            free.eq(free + popped - Mux(bursts.taken, bursts.length, 0)),
+            free.eq(free + popped - promised),
             bursts.grant.eq(free[self._burst.bit_length() - 1 :].any()),
         ]
         return m
@@ -201,9 +203,10 @@ class _Turns(wiring.Component):
         m = Module()
         layout = data.StructLayout({"turn": self._clients, "left": signed(LENGTH_BITS + 1)})
         m.submodules.queue = queue = SyncFIFO(width=layout.size, depth=_TURNS)
-        entry, after = Signal(layout), data.View(layout, queue.r_data)
+        entry, after, room = Signal(layout), data.View(layout, queue.r_data), Signal(init=1)
+        m.d.sync += room.eq(queue.level < _TURNS)  # pushes are two cycles apart
         m.d.comb += [entry.turn.eq(self.push), entry.left.eq(self.length - 2)]  # negative at the last step
-        m.d.comb += [queue.w_data.eq(entry), queue.w_en.eq(self.push.any()), self.room.eq(queue.w_rdy)]
+        m.d.comb += [queue.w_data.eq(entry), queue.w_en.eq(self.push.any()), self.room.eq(room)]
         left = Signal(signed(LENGTH_BITS + 1))
         with m.If(self.step):
             m.d.sync += left.eq(left - 1)

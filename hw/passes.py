@@ -4,8 +4,8 @@ A pass visits slice, segment, group, result (``pixels`` pixels), input channel g
 run ahead: while one group of a segment is being formed, the credits of the next are checked, so that no cycle is lost.
 """
 
-from amaranth.hdl import Module, Mux, Signal
-from amaranth.lib import wiring
+from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from narrows.hw.array import array_op
@@ -13,32 +13,39 @@ from narrows.hw.config import POSITION_BITS, EngineConfig
 from narrows.hw.delay import delayed
 from narrows.hw.group_walk import Group, GroupWalk
 from narrows.hw.pass_fields import COUNT_BITS, pass_fields
+from narrows.hw.stream_register import StreamRegister
 from narrows.hw.walker import ADDRESS_BITS
 
 
-class Pass(wiring.Component):
-    """One pointwise stage of a block as a stream of ops, a cycle each.
+def pass_step(config: EngineConfig) -> data.StructLayout:
+    """A cycle's work of a pass, and what it means for others once it is done.
 
-    ``op`` is this cycle's work if ``valid``; it is done when ``ready``. ``begin``: it is a result's first op; ``finish``: it
-    is its group's last cycle. ``hold`` keeps a new result from beginning. ``consumed``: source pixels no longer needed
-    (one slice). With ``release`` the weights and constants before ``released_*`` are no longer needed.
+    ``begin``: it is a result's first op. ``finish``: its group's last; ``consumed``: with ``end_segment``, source pixels no longer
+    needed then (one slice). With ``end_slice`` the weights and constants before ``weights`` and ``constants`` are not either.
     """
+    return data.StructLayout({
+        "op": array_op(config), "begin": 1, "finish": 1, "end_segment": 1, "end_slice": 1,
+        "consumed": POSITION_BITS, "weights": COUNT_BITS, "constants": COUNT_BITS,
+    })
+
+
+class Pass(wiring.Component):
+    """One pointwise stage of a block as a stream of ops, a cycle each."""
 
     def __init__(self, *, config: EngineConfig):
         self._config = config
         super().__init__({
-            "fields": In(pass_fields(config)), "start": In(1), "hold": In(1),
+            "fields": In(pass_fields(config)), "start": In(1),
             "available": In(POSITION_BITS), "freed": In(POSITION_BITS),
             "weights": In(COUNT_BITS), "constants": In(COUNT_BITS),
-            "op": Out(array_op(config)), "valid": Out(1), "ready": In(1), "begin": Out(1), "finish": Out(1),
-            "consumed": Out(POSITION_BITS),
-            "release": Out(1), "released_weights": Out(COUNT_BITS), "released_constants": Out(COUNT_BITS),
+            "o": Out(stream.Signature(pass_step(config))),
             "running": Out(1), "lacks_weights": Out(1),
         })
 
     def elaborate(self, platform):
         m = Module()
-        f, op = self.fields, self.op
+        f, step = self.fields, self.o.payload
+        op = step.op
         m.submodules.walk = walk = GroupWalk(config=self._config)
         for name in ("fields", "start", "available", "freed", "weights", "constants"):
             m.d.comb += getattr(walk, name).eq(getattr(self, name))
@@ -49,6 +56,7 @@ class Pass(wiring.Component):
         # Of the result: cycles left, and whether this is its last one, its first, an idle one, the first that is not.
         cycles_left, last, begin, idle, fresh = Signal(12), Signal(), Signal(), Signal(), Signal()
         idle_left, pairs_left, final_pair = Signal.like(f.lead), Signal(16), Signal()
+        address_after, weight_after = Signal(ADDRESS_BITS), Signal(COUNT_BITS)
         fire = Signal()
         m.d.comb += [
             op.address.eq(f.base + address),
@@ -58,16 +66,15 @@ class Pass(wiring.Component):
             op.pixels.eq(Mux(final_pair, group.mask, ~0)),
             op.end_group.eq(final_pair), op.end_segment.eq(final_pair & group.end_segment),
             op.end_slice.eq(final_pair & group.end_slice),
-            self.begin.eq(begin),
-            self.finish.eq(last & final_pair),
-            self.valid.eq(active & ~(begin & self.hold)),
-            fire.eq(self.valid & self.ready),
+            step.begin.eq(begin), step.finish.eq(last & final_pair),
+            step.end_segment.eq(group.end_segment), step.end_slice.eq(group.end_slice), step.consumed.eq(group.segment_end),
+            step.weights.eq(weight_after), step.constants.eq(group.constant + 1),
+            self.o.valid.eq(active), fire.eq(active & self.o.ready),
             self.running.eq(active | waiting | walk.left),
             self.lacks_weights.eq(walk.lacks_weights & ~active & ~waiting),
         ]
 
         # Inner loops: input channels of a result, results of the group.
-        address_after, weight_after = Signal(ADDRESS_BITS), Signal(COUNT_BITS)
         m.d.comb += [
             address_after.eq(Mux(idle, address, Mux(address + 1 == f.size, 0, address + 1))),
             weight_after.eq(weight + ~idle),
@@ -89,21 +96,16 @@ class Pass(wiring.Component):
         m.d.comb += walk.take.eq(walk.ready & ~waiting)
         with m.If(walk.take):
             m.d.sync += [waiting.eq(1), following.eq(walk.group)]
-        with m.If(waiting & (~active | (fire & self.finish))):
+        with m.If(waiting & (~active | (fire & step.finish))):
             m.d.sync += [
                 waiting.eq(0), active.eq(1), group.eq(following), address.eq(following.address), weight.eq(following.weight),
                 pairs_left.eq(following.pairs), final_pair.eq(following.single), *begin_result,
             ]
-        with m.Elif(fire & self.finish):
+        with m.Elif(fire & step.finish):
             m.d.sync += active.eq(0)
 
-        m.d.sync += self.release.eq(fire & self.finish & group.end_slice)
-        with m.If(fire & self.finish):
-            m.d.sync += [self.released_weights.eq(weight_after), self.released_constants.eq(group.constant + 1)]
-            with m.If(group.end_segment):
-                m.d.sync += self.consumed.eq(group.segment_end)
         with m.If(self.start):
-            m.d.sync += [self.consumed.eq(0), active.eq(0)]
+            m.d.sync += active.eq(0)
         return m
 
 
@@ -131,40 +133,57 @@ class Sequencer(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.expand = expand = Pass(config=self._config)
-        m.submodules.project = project = Pass(config=self._config)
-        for name, stage in (("expand", expand), ("project", project)):
+        stages, heads = {}, {}
+        for name in ("expand", "project"):
+            m.submodules[name] = stages[name] = stage = Pass(config=self._config)
+            m.submodules[f"{name}_head"] = head = StreamRegister(pass_step(self._config))
+            wiring.connect(m, stage.o, head.i)
+            heads[name] = head.o
             m.d.comb += [
                 stage.fields.eq(getattr(self, f"{name}_fields")),
                 stage.start.eq(getattr(self, f"start_{name}")),
                 stage.available.eq(getattr(self, f"{name}_available")),
                 stage.freed.eq(getattr(self, f"{name}_freed")),
                 stage.weights.eq(self.weights), stage.constants.eq(self.constants),
-                getattr(self, f"{name}_consumed").eq(stage.consumed),
             ]
-            # Passes use the program's words in order: whatever one releases, those before it are released too.
-            with m.If(stage.release):
-                m.d.sync += [
-                    self.released_weights.eq(stage.released_weights), self.released_constants.eq(stage.released_constants)
-                ]
-        m.d.comb += project.hold.eq(self.hold_project)
 
-        # A group, once begun, is not interrupted.
-        locked, owner, chosen = Signal(), Signal(), Signal()
+        # A group, once begun, is not interrupted. What project holds has begun no result.
+        expand, project = heads["expand"], heads["project"]
+        locked, owner, chosen, fire, may_project = Signal(), Signal(), Signal(), Signal(), Signal()
         m.d.comb += [
-            chosen.eq(Mux(locked, owner, project.valid)),
-            project.ready.eq(chosen), expand.ready.eq(~chosen),
+            may_project.eq(project.valid & ~(project.payload.begin & self.hold_project)),
+            chosen.eq(Mux(locked, owner, may_project)),
+            project.ready.eq(chosen & may_project), expand.ready.eq(~chosen),
+            fire.eq(Mux(chosen, may_project, expand.valid)),
         ]
-        op = Signal.like(self.op)
-        fire = Signal()
-        m.d.comb += [fire.eq(Mux(chosen, project.valid, expand.valid)), op.eq(Mux(chosen, project.op, expand.op))]
+        finish = Mux(chosen, project.payload.finish, expand.payload.finish)
         with m.If(fire):
-            m.d.sync += [owner.eq(chosen), locked.eq(~Mux(chosen, project.finish, expand.finish))]
+            m.d.sync += [owner.eq(chosen), locked.eq(~finish)]
         m.d.sync += [
-            self.valid.eq(fire), self.op.eq(op), self.op.project.eq(chosen),
-            self.begin.eq(fire & Mux(chosen, project.begin, 0)),
-            self.waits_weights.eq(~fire & (expand.lacks_weights | project.lacks_weights)),
-            self.waits_data.eq(~fire & self.running & ~(expand.lacks_weights | project.lacks_weights)),
+            self.valid.eq(fire), self.op.eq(Mux(chosen, project.payload.op, expand.payload.op)), self.op.project.eq(chosen),
+            self.begin.eq(fire & chosen & project.payload.begin),
         ]
-        m.d.comb += self.running.eq(expand.running | project.running)
+        self._done(m, heads)
+
+        running, lacks_weights = Signal(), Signal()
+        m.d.comb += [
+            running.eq(Cat(stage.running for stage in stages.values()).any() | Cat(head.valid for head in heads.values()).any()),
+            lacks_weights.eq(Cat(stages[name].lacks_weights & ~heads[name].valid for name in stages).any()),
+            self.running.eq(running),
+        ]
+        m.d.sync += [self.waits_weights.eq(~fire & lacks_weights), self.waits_data.eq(~fire & running & ~lacks_weights)]
         return m
+
+    def _done(self, m, heads):
+        """What the end of a group sets free."""
+        for name, head in heads.items():
+            step, done = head.payload, Signal(name=f"{name}_done")
+            m.d.comb += done.eq(head.valid & head.ready & step.finish)
+            consumed = getattr(self, f"{name}_consumed")
+            with m.If(done & step.end_segment):
+                m.d.sync += consumed.eq(step.consumed)
+            with m.If(getattr(self, f"start_{name}")):
+                m.d.sync += consumed.eq(0)
+            # Passes use the program's words in order: whatever one releases, those before it are released too.
+            with m.If(done & step.end_slice):
+                m.d.sync += [self.released_weights.eq(step.weights), self.released_constants.eq(step.constants)]

@@ -82,11 +82,12 @@ class _Patches(wiring.Component):
                 with m.If(~rows.any()):
                     m.next = "IDLE"
                 with m.Elif(~lead[-1]):
+                    m.d.sync += running.eq(1)
                     m.next = "RUN"
             with m.State("RUN"):
-                m.d.comb += running.eq(1)
                 m.d.sync += settled.eq(0)
                 with m.If(row_end):
+                    m.d.sync += running.eq(0)
                     # After the last row nothing of the picture is needed.
                     m.d.sync += [base.eq(Mux(rows == 1, f.total, base + f.down)), rows.eq(rows - 1)]
                     m.next = "SETTLE"
