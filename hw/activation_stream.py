@@ -11,6 +11,7 @@ from amaranth.lib.wiring import In, Out
 
 from narrows.hw.activation_memory import activation_read
 from narrows.hw.config import POSITION_BITS, EngineConfig
+from narrows.hw.countdown import Countdown
 from narrows.hw.gearbox import COUNT_BITS, WordPacker, WordUnpacker
 from narrows.hw.ports import activation_write
 from narrows.hw.walker import ADDRESS_BITS, Walker, WalkFields, bank_bits, walk_fields
@@ -95,7 +96,7 @@ class PixelWalk(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         m.submodules.walker = walker = Walker(pixels=self._pixels)
-        left = Signal(12)
+        left = Countdown(m, "words", 12, end=1)
         m.d.comb += [
             walker.fields.eq(self.fields),
             walker.start.eq(self.start),
@@ -104,12 +105,14 @@ class PixelWalk(wiring.Component):
             walker.end_segment.eq(self.last),
             self.bank.eq(walker.bank),
             self.address.eq(walker.address),
-            self.last.eq(left == 1),
+            self.last.eq(left.last),
         ]
         with m.If(self.step):
-            m.d.sync += [left.eq(left - 1), self.first.eq(0)]
+            left.step()
+            m.d.sync += self.first.eq(0)
         with m.If(self.start | (self.step & self.last)):
-            m.d.sync += [left.eq(self.fields.groups), self.first.eq(1)]
+            left.load(self.fields.groups)
+            m.d.sync += self.first.eq(1)
         return m
 
 

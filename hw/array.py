@@ -208,7 +208,7 @@ class PointwiseArray(wiring.Component):
 
     def __init__(self, *, config: EngineConfig):
         self._config = config
-        self.latency = SUM_DELAY + Results.LATENCY + config.outputs
+        self.latency = SUM_DELAY + Results.LATENCY + config.outputs + 1
         super().__init__({
             "valid": In(1),
             "op": In(array_op(config)),
@@ -258,9 +258,9 @@ class PointwiseArray(wiring.Component):
                 results.constant[k].eq(links["constant"]), results.project[k].eq(links["project"]),
                 results.sums[k].eq(slice_.sums),
             ]
-            # Slice j is j cycles late: the earlier ones wait for the last.
+            # Slice j is j cycles late: the earlier ones wait for the last. A register after that, as words go far.
             m.d.comb += self.o.data.word_select(index, 8).eq(
-                delayed(m, results.o, config.outputs - 1 - index, name=f"byte{index}")
+                delayed(m, results.o, config.outputs - index, name=f"byte{index}")
             )
         self._flags(m, accumulate)
         return m
@@ -286,14 +286,14 @@ class PointwiseArray(wiring.Component):
             pixels.eq(Mux(accumulate.valid & accumulate.last, self.op.pixels, 0)),
             *(result[name].eq(self.op[name]) for name in ("project", "end_group", "end_segment", "end_slice")),
         ]
-        result = delayed(m, result, self.latency - 1, name="flags")
-        pixels = delayed(m, pixels, self.latency - 1, name="pixels", reset_less=False)
+        result = delayed(m, result, self.latency - 2, name="flags")
+        pixels = delayed(m, pixels, self.latency - 2, name="pixels", reset_less=False)
         flags, left = Signal.like(result), Signal.like(pixels)
         m.d.sync += left.eq(left >> 1)
         with m.If(pixels.any()):
             m.d.sync += [left.eq(pixels), flags.eq(result)]
         final = ~(left >> 1).any()
-        m.d.comb += [
+        m.d.sync += [
             self.o_valid.eq(left[0]),
             self.o.project.eq(flags.project),
             *(self.o[name].eq(flags[name] & final) for name in ("end_group", "end_segment", "end_slice")),

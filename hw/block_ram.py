@@ -96,7 +96,7 @@ class SharedBlockRam(wiring.Component):
     ``write_enable`` is not defined; a word that is read at port B while it is written reads as garbage.
     """
 
-    LATENCY = 4
+    LATENCY = 5
 
     def __init__(self, *, width: int, depth: int):
         _check(width, depth)
@@ -113,14 +113,14 @@ class SharedBlockRam(wiring.Component):
             return m
         m.submodules.memory = memory = Memory(shape=self._width, depth=self._depth, init=[])
         write, aside, read = memory.write_port(), memory.read_port(), memory.read_port()
-        # Cycle 1: addresses travel. Cycle 2: the RAM. Cycle 3: its output register. Cycle 4: the row's word.
+        # Cycle 1: addresses travel. Cycle 2: the RAM. Cycle 3: its output register. Cycles 4, 5: the row's word.
         m.d.sync += [
             write.en.eq(self.write_enable), write.addr.eq(self.aside_address), write.data.eq(self.write_data),
             aside.addr.eq(self.aside_address), read.addr.eq(self.address),
         ]
         for name, port, data in (("aside", aside, self.aside_data), ("read", read, self.data)):
             answer = garbled(m, name, write.en, write.addr, port.addr, port.data)
-            m.d.sync += data.eq(delayed(m, answer, 1, name=name))
+            m.d.sync += data.eq(delayed(m, answer, 2, name=name))
         return m
 
     def _cut(self, m: Module) -> None:
@@ -144,10 +144,13 @@ class SharedBlockRam(wiring.Component):
                 )
                 rows.append(words)
             for port, (wanted, data) in enumerate(((aside, self.aside_data), (address, self.data))):
+                # Of four rows one, then of the fours one.
                 row = delayed(m, wanted[below:], 2, name=f"row{port}_{column}_dup")
-                chosen = Signal(len(data[bits]), name=f"chosen{port}_{column}", reset_less=True)
-                m.d.sync += chosen.eq(Array(words[port] for words in rows)[row])
-                m.d.comb += data[bits].eq(chosen[: len(data[bits])])
+                fours = [
+                    delayed(m, Array(words[port] for words in rows[first : first + 4])[row[:2]], 1, name=f"four{port}_{column}_{first}")
+                    for first in range(0, cut.rows, 4)
+                ]
+                m.d.comb += data[bits].eq(delayed(m, Array(fours)[delayed(m, row[2:], 1)], 1, name=f"chosen{port}_{column}"))
 
 
 def garbled(m: Module, name: str, enable: Value, write_address: Value, address: Value, data: Value) -> Value:

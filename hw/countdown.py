@@ -16,6 +16,5 @@ class Countdown:
 
     def step(self, by: ValueLike = 1) -> None:
         """One less in the next cycle (if ``by``, a bit), under the conditions the module is in."""
-        self._m.d.sync += self.count.eq(self.count - by)
         with self._m.If(by):
-            self._m.d.sync += self.last.eq(self.count == self._end + 1)
+            self._m.d.sync += [self.count.eq(self.count - 1), self.last.eq(self.count == self._end + 1)]

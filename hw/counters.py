@@ -47,8 +47,9 @@ class Counters(wiring.Component):
             with m.If(clear):
                 m.d.sync += count.eq(0)
         m.d.comb += [
-            memory.write_enable.eq(~word[-1]), memory.write_address.eq(Cat(word[:-1], slot)),
-            memory.write_data.eq(Array([*closed, 0])[word[:-1]]),
+            memory.write_enable.eq(delayed(m, ~word[-1], 1, name="writing", reset_less=False)),
+            memory.write_address.eq(delayed(m, Cat(word[:-1], slot), 1, name="place")),
+            memory.write_data.eq(delayed(m, Array([*closed, 0])[word[:-1]], 1, name="value")),
             memory.address.eq(self.index), self.value.eq(memory.data),
         ]
         with m.If(~word[-1]):

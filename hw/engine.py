@@ -30,6 +30,7 @@ from narrows.hw.passes import Sequencer
 from narrows.hw.program import RINGS, Kind, LaneMemory, ProgramReader, depthwise_constant_load, depthwise_weight_load
 from narrows.hw.queue import Queue
 from narrows.hw.stem import Stem
+from narrows.hw.stream_register import StreamRegister
 from narrows.hw.writeback import DEPTH, Writeback
 
 #: A position that lies after every pixel a plane may have.
@@ -217,18 +218,20 @@ class _Joints(wiring.Component):
         """The picture or a spilled tensor comes in, an output goes out, both through activation memory."""
         d, stem, load, store = self._d, self._stem, self._load, self._store
         consumed = Signal(POSITION_BITS)
+        m.d.sync += consumed.eq(Mux(
+            d.flags.hold_source, positions["output"],
+            Mux(d.flags.project_first, self._sequencer.project_consumed, self._sequencer.expand_consumed),
+        ))
+        m.submodules.source_words = words = StreamRegister(16)
+        wiring.connect(m, self._source.o, words.i)
         m.d.comb += [
-            consumed.eq(Mux(
-                d.flags.hold_source, positions["output"],
-                Mux(d.flags.project_first, self._sequencer.project_consumed, self._sequencer.expand_consumed),
-            )),
             stem.start.eq(self._go(m, "stem", d.flags.stem)), stem.fields.eq(d.stem), stem.consumed.eq(consumed),
             load.start.eq(self._go(m, "load", d.flags.load)), load.fields.eq(d.load), load.consumed.eq(consumed),
             store.start.eq(self._go(m, "store", d.flags.store)), store.fields.eq(d.store),
             store.written.eq(Mux(d.flags.project, positions["output"], positions["filtered"])),
-            stem.i.payload.eq(self._source.o.payload), load.i.payload.eq(self._source.o.payload),
-            stem.i.valid.eq(self._source.o.valid & d.flags.stem), load.i.valid.eq(self._source.o.valid & d.flags.load),
-            self._source.o.ready.eq(Mux(d.flags.stem, stem.i.ready, load.i.ready)),
+            stem.i.payload.eq(words.o.payload), load.i.payload.eq(words.o.payload),
+            stem.i.valid.eq(words.o.valid & d.flags.stem), load.i.valid.eq(words.o.valid & d.flags.load),
+            words.o.ready.eq(Mux(d.flags.stem, stem.i.ready, load.i.ready)),
         ]
         wiring.connect(m, store.o, self._sink.i)
         memory = self._memory

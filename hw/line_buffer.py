@@ -12,6 +12,7 @@ from amaranth.lib.wiring import In, Out
 
 from narrows.hw.block_ram import BlockRam
 from narrows.hw.config import POSITION_BITS, EngineConfig
+from narrows.hw.delay import delayed
 
 #: Bits of a word's address in a bank; ``config.line_words`` is at most ``2**LINE_BITS``.
 LINE_BITS = 13
@@ -114,9 +115,10 @@ class LineWriter(wiring.Component):
 
         # The next pixel's place.
         stepped, beyond = Signal(LINE_BITS + 1), Signal(LINE_BITS)
+        last_pixel = delayed(m, f.limit - f.groups, 1, name="last_pixel")
         m.d.comb += [
             stepped.eq(here.pixel + f.groups),
-            beyond.eq(Mux(stepped == f.limit, 0, stepped)),
+            beyond.eq(Mux(here.pixel == last_pixel, 0, stepped)),
             after.eq(here),
             after.left.eq(here.left - 1),
             after.pixel.eq(beyond),

@@ -76,7 +76,7 @@ class Pass(wiring.Component):
 
         # Inner loops: input channels of a result, results of the group.
         m.d.comb += [
-            address_after.eq(Mux(idle, address, Mux(address + 1 == f.size, 0, address + 1))),
+            address_after.eq(Mux(idle, address, Mux(address == delayed(m, f.size - 1, 1, name="last_address"), 0, address + 1))),
             weight_after.eq(weight + ~idle),
         ]
         begin_result = [

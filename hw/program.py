@@ -140,68 +140,53 @@ class ProgramReader(wiring.Component):
         self._last_part = Signal(3)
         self._lane, self._last_lane = Signal(range(config.outputs)), Signal(range(config.outputs))
         self._parts, self._lanes = Countdown(m, "parts", 3), Countdown(m, "lanes", len(self._lane))
-        self._take, self._end_word, self._at_start = Signal(), Signal(), Signal()
-        m.d.comb += [
-            self._take.eq(self.i.valid & self.i.ready),
-            self._end_word.eq(self._parts.last & self._lanes.last),
-        ]
+        self._take_word, self._end_word, self._at_start = Signal(), Signal(), Signal()
+        m.d.comb += self._end_word.eq(self._parts.last & self._lanes.last)
         written = [Signal(COUNT_BITS, name=f"written{n}") for n in range(len(RINGS))]
-        in_words = self._packets(m, self._blocked(m, written))
-        self._loads(m, in_words, written)
+        self._packets(m, self._blocked(m, written))
+        self._loads(m, written)
         return m
 
     def _packets(self, m, blocked):
-        """Header, then the descriptor's words to their stream or memory words part by part; the latter's state is returned."""
-        kind, count = Signal(3), Countdown(m, "count", 16, end=1)
-        in_words = Signal()
-        with m.FSM():
-            with m.State("KIND"):
-                m.d.comb += self.i.ready.eq(~self.bad)
-                with m.If(self._take):
-                    m.d.sync += [
-                        Cat(kind, self._signed).eq(self.i.payload), self._zero_point.eq(self.i.payload[7:]),
-                    ]
-                    m.next = "COUNT"
-                    with m.Switch(self.i.payload[:3]):
-                        for into in (*RINGS, *WIDE):
-                            with m.Case(into):
-                                m.d.sync += [
-                                    self._ring.eq(ring_of(into)), self._wide.eq(into in WIDE),
-                                    self._last_lane.eq(lanes(self._config, into) - 1),
-                                    self._last_part.eq(lane_bytes(self._config, into) // 2 - 1),
-                                ]
-                        with m.Case(Kind.DESCRIPTOR):
-                            pass
-                        with m.Default():
-                            m.d.sync += self.bad.eq(1)
-                            m.next = "KIND"
-            with m.State("COUNT"):
-                m.d.comb += self.i.ready.eq(1)
-                self._parts.load(self._last_part)
-                self._lanes.load(self._last_lane)
-                m.d.sync += [self._lane.eq(0), self._at_start.eq(1)]
-                with m.If(self._take):
-                    count.load(self.i.payload)
-                    with m.If(self.i.payload == 0):
-                        m.next = "KIND"
-                    with m.Elif(kind == Kind.DESCRIPTOR):
-                        m.next = "DESCRIPTOR"
-                    with m.Else():
-                        m.next = "WORDS"
-            with m.State("DESCRIPTOR"):
-                m.d.comb += [
-                    self.descriptor.valid.eq(self.i.valid), self.descriptor.payload.eq(self.i.payload),
-                    self.i.ready.eq(self.descriptor.ready),
-                ]
-                count.step(self._take)
-                with m.If(self._take & count.last):
-                    m.next = "KIND"
-            with m.State("WORDS"):
-                m.d.comb += [self.i.ready.eq(~blocked), in_words.eq(1)]
-                count.step(self._take & self._end_word)
-                with m.If(self._take & self._end_word & count.last):
-                    m.next = "KIND"
-        return in_words
+        """Header, then the descriptor's words to their stream or memory words part by part."""
+        count, is_descriptor = Countdown(m, "count", 16, end=1), Signal()
+        # One state each: before the kind, before the count, in a descriptor, in memory words.
+        at_kind, at_count, in_descriptor, in_words = Signal(init=1), Signal(), Signal(), Signal()
+        m.d.comb += [
+            self._take_word.eq(self.i.valid & in_words & ~blocked),
+            self.i.ready.eq(at_kind | at_count | (in_descriptor & self.descriptor.ready) | (in_words & ~blocked)),
+            self.descriptor.valid.eq(self.i.valid & in_descriptor), self.descriptor.payload.eq(self.i.payload),
+        ]
+        ended = Signal()
+        m.d.comb += ended.eq((self.descriptor.valid & self.descriptor.ready) | (self._take_word & self._end_word))
+        count.step(ended)
+        with m.If(at_kind & self.i.valid):
+            m.d.sync += [
+                self._signed.eq(self.i.payload[3]), self._zero_point.eq(self.i.payload[7:]),
+                is_descriptor.eq(self.i.payload[:3] == Kind.DESCRIPTOR), at_kind.eq(0), at_count.eq(1),
+            ]
+            with m.Switch(self.i.payload[:3]):
+                for into in (*RINGS, *WIDE):
+                    with m.Case(into):
+                        m.d.sync += [
+                            self._ring.eq(ring_of(into)), self._wide.eq(into in WIDE),
+                            self._last_lane.eq(lanes(self._config, into) - 1),
+                            self._last_part.eq(lane_bytes(self._config, into) // 2 - 1),
+                        ]
+                with m.Case(Kind.DESCRIPTOR):
+                    pass
+                with m.Default():
+                    m.d.sync += [self.bad.eq(1), at_count.eq(0)]  # and nothing is taken any more
+        with m.If(at_count):
+            self._parts.load(self._last_part)
+            self._lanes.load(self._last_lane)
+            m.d.sync += [self._lane.eq(0), self._at_start.eq(1)]
+            with m.If(self.i.valid):
+                count.load(self.i.payload)
+                some = self.i.payload.any()
+                m.d.sync += [at_count.eq(0), at_kind.eq(~some), in_descriptor.eq(some & is_descriptor), in_words.eq(some & ~is_descriptor)]
+        with m.If(ended & count.last):
+            m.d.sync += [in_descriptor.eq(0), in_words.eq(0), at_kind.eq(1)]
 
     def _blocked(self, m, written):
         """Whether the packet's ring has no room for another word. It is known two cycles late, so of a word that begins right after
@@ -216,18 +201,18 @@ class ProgramReader(wiring.Component):
         full_here, almost_here, ended = Signal(), Signal(), Signal(2)
         m.d.sync += [
             full_here.eq(full.bit_select(self._ring, 1)), almost_here.eq(almost_full.bit_select(self._ring, 1)),
-            ended.eq(Cat(self._take & self._end_word, ended)),
+            ended.eq(Cat(self._take_word & self._end_word, ended)),
         ]
         return Mux(ended.any(), almost_here, full_here) & self._at_start
 
-    def _loads(self, m, in_words, written):
+    def _loads(self, m, written):
         """Parts gather into a lane, low byte first; a complete lane goes to the memory of the packet's ring."""
         group = self._config.group
         gathered = Signal(max(16 * _WIDE_PARTS, 8 * group))
         buffer = Signal.like(gathered, reset_less=True)
         store = Signal()
-        m.d.comb += [gathered.eq(Cat(buffer, self.i.payload)[16:]), store.eq(in_words & self._take & self._parts.last)]
-        with m.If(in_words & self._take):
+        m.d.comb += [gathered.eq(Cat(buffer, self.i.payload)[16:]), store.eq(self._take_word & self._parts.last)]
+        with m.If(self._take_word):
             m.d.sync += [buffer.eq(gathered), self._at_start.eq(self._end_word)]
             self._parts.step()
             with m.If(self._parts.last):

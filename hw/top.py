@@ -8,6 +8,7 @@ from amaranth.lib.wiring import In, Out
 
 from narrows.hw.config import EngineConfig
 from narrows.hw.counters import BLOCKS, WORDS, Counters
+from narrows.hw.delay import delayed
 from narrows.hw.dma import BYTE_ADDRESS_BITS, COUNT_BITS
 from narrows.hw.engine import Engine
 from narrows.hw.link_memory import host_memory_ports
@@ -15,6 +16,7 @@ from narrows.hw.ports import bus_signature
 from narrows.hw.sdram import SdramController, sdram_pins
 from narrows.hw.sdram_io import IO_LATENCY, SdramRegisters
 from narrows.hw.sdram_timing import PARTS, SdramTiming
+from narrows.hw.stream_register import StreamRegister
 
 
 class Register(IntEnum):
@@ -92,8 +94,12 @@ class Top(wiring.Component):
         m.submodules.sdram = sdram = SdramController(timing=timing, startup_us=self._startup_us, io_latency=IO_LATENCY)
         m.submodules.sdram_io = sdram_io = SdramRegisters(part=timing.part)
         m.submodules.counters = counters = Counters()
-        for name in ("request", "read", "write"):
+        for name in ("request", "read"):
             wiring.connect(m, getattr(engine, name), getattr(sdram, name))
+        # The engine's queues are far from the pins.
+        m.submodules.words = words_to_write = StreamRegister(timing.part.data_bits)
+        wiring.connect(m, engine.write, words_to_write.i)
+        wiring.connect(m, words_to_write.o, sdram.write)
         wiring.connect(m, wiring.flipped(self.host), engine.host)
         wiring.connect(m, sdram.pins, sdram_io.controller)
         wiring.connect(m, wiring.flipped(self.sdram), sdram_io.pins)
@@ -113,7 +119,8 @@ class Top(wiring.Component):
             m.d.sync += index.eq(bus.write_data)
         start = Signal()
         m.d.comb += start.eq(write[Register.CONTROL] & (bus.write_data[:2] == START) & ~busy & ~self.resetting)
-        hung = self._watchdog(m, busy, start | engine.block, write[Register.WATCHDOG])
+        alive = delayed(m, start | engine.block, 1, name="alive", reset_less=False)
+        hung = self._watchdog(m, busy, alive, write[Register.WATCHDOG])
 
         # The engine's done is that of the program before until its reset has reached it.
         started = Signal(4)

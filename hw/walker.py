@@ -9,6 +9,8 @@ from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
+from narrows.hw.delay import delayed
+
 ADDRESS_BITS = 16
 
 
@@ -54,11 +56,12 @@ class Walker(wiring.Component):
 
         bank_after, last_bank = Signal(self._bank_bits), Signal()
         pixel_after, stepped = Signal(ADDRESS_BITS), Signal(ADDRESS_BITS)
+        last_pixel = delayed(m, f.size - f.stride, 1, name="last_pixel")
         m.d.comb += [
             last_bank.eq(self.bank == self._last_bank),
             bank_after.eq(Mux(last_bank, 0, self.bank + 1)),
             stepped.eq(pixel + f.stride),
-            pixel_after.eq(Mux(last_bank, Mux(stepped == f.size, 0, stepped), pixel)),
+            pixel_after.eq(Mux(last_bank, Mux(pixel == last_pixel, 0, stepped), pixel)),
             self.address.eq(f.base + pixel + group),
         ]
         with m.If(self.step):

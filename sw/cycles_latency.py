@@ -19,9 +19,9 @@ from narrows.hw.sdram_timing import SdramTiming
 # Passes and sequencer (hw/passes.py).
 
 #: From a credit's counter to the first op it allows: GroupWalk's register for it, then the group becomes active.
-CREDIT_TO_FIRE = 4
+CREDIT_TO_FIRE = 5
 #: From the start pulse to the first op: ``left``, ``ready`` and ``active`` in turn.
-START_TO_FIRE = 5
+START_TO_FIRE = 6
 #: From the end of a group's fires to ``consumed``, and to words released (one register more) as the program reader sees
 #: them (its register ``full``).
 FIRE_TO_CONSUMED = 0
@@ -44,20 +44,20 @@ CONSUMED_TO_TAP = 6
 #: From the end of a segment's taps to ``freed``: addresses' latency and the register.
 TAP_TO_FREED = 4
 #: From the end of a slice's taps to the program reader's next word: addresses, the register behind them, the count, ``full``.
-TAP_TO_POP = 7
+TAP_TO_POP = 8
 #: The same for constants, which are read when the sums are there.
-TAP_TO_POP_CONSTANTS = 17
+TAP_TO_POP_CONSTANTS = 18
 
 # Memories and writeback (hw/activation_memory.py, engine.py, line_buffer.py, writeback.py).
 
 #: From a word that activation memory takes to the position that counts it: ``marks``, then the engine's register.
-WRITE_TO_POSITION = 3
+WRITE_TO_POSITION = 4
 #: From a word at the line writer to ``expanded``.
 WORD_TO_EXPANDED = 2
 #: From a result word at the writeback to its way out without a residual: two queues; the sum's bypass comes on top.
 WRITEBACK_QUEUES = 8
 #: With a residual the shortcut's word must come: request, memory, queue.
-WRITEBACK_SHORTCUT = 6
+WRITEBACK_SHORTCUT = 8
 
 # Control (hw/control.py).
 
@@ -78,9 +78,9 @@ LOADED_REGISTERS = 4
 BURST = 128
 FIFO_WORDS = 512
 #: From the start pulse, from a taken request, and from a burst's room in the FIFO to the next request on offer.
-START_TO_REQUEST = 3
-REQUEST_TO_REQUEST = 3
-ROOM_TO_REQUEST = 3
+START_TO_REQUEST = 4
+REQUEST_TO_REQUEST = 4
+ROOM_TO_REQUEST = 4
 #: From a request that the arbiter takes to the decision for its first READ on an idle controller with the row open: the
 #: arbiter's register, the splitter, the row machine's three cycles, the column machine.
 REQUEST_TO_READ = 6
@@ -111,7 +111,7 @@ ROW_GAP = 9
 #: From the last step of a row to the pop of picture words in the place of lines it needed.
 ROW_TO_POP = 7
 #: From consumed pixels to the step of a patch in their place, or to the pop of a loaded word: PositionGate.
-CONSUMED_TO_STEP = 2
+CONSUMED_TO_STEP = 3
 #: From a popped word of a loaded tensor to activation memory (hw/activation_stream.py).
 LOAD_TO_WRITE = 2
 
@@ -157,7 +157,7 @@ class Latencies:
     @classmethod
     def of(cls, config: EngineConfig, timing: SdramTiming) -> Latencies:
         """Those of an engine and its memory."""
-        array = SUM_DELAY + Results.LATENCY + config.outputs
+        array = SUM_DELAY + Results.LATENCY + config.outputs + 1
         sum_cycles = config.group // config.residual_lanes
         residual = sum_cycles + ResidualLane.LATENCY + ResidualAdd.BYPASS_LATENCY
         word = 1 + array
