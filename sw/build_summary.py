@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +54,7 @@ def worst_paths(report: dict[str, Any]) -> list[dict[str, Any]]:
     for path in report["critical_paths"]:
         steps = path["path"]
         nets = [step["net"] for step in steps if "net" in step]
-        through = [steps[0]["from"]["cell"], *nets, steps[-1]["to"]["cell"]] if steps else []
+        through = [plain(name) for name in (steps[0]["from"]["cell"], *nets, steps[-1]["to"]["cell"])] if steps else []
         source, target = (path[end].replace("$glbnet$", "") for end in ("from", "to"))
         made.append({
             "ns": sum(step["delay"] for step in steps),
@@ -62,3 +63,8 @@ def worst_paths(report: dict[str, Any]) -> list[dict[str, Any]]:
             "through": list(dict.fromkeys(through)),
         })
     return sorted(made, key=lambda path: -path["ns"])
+
+
+def plain(name: str) -> str:
+    """A cell's or net's name without what synthesis appended: a carry chain is one name, that of the register behind it."""
+    return re.split(r"_(?:TRELLIS_FF|LUT4|CCU2C|PFUMX|L6MUX21|MULT18X18D|DP16KD|PDPW16KD|TRELLIS_DPR16X4)_|\$CCU2", name)[0]

@@ -19,7 +19,7 @@ from narrows.boards.board import Board, Clocking, Gateware
 from narrows.boards.ecp5 import SITES
 from narrows.boards.pll import Pll
 from narrows.build import Options, build_board, engine_for, result
-from narrows.build_summary import worst_paths
+from narrows.build_summary import plain, worst_paths
 from narrows.hw.config import EngineConfig
 from narrows.network import NarrowsError
 from narrows.routing import Clock, Routed
@@ -194,6 +194,12 @@ def test_paths_are_named_and_sorted():
         (3.5, 0, "posedge clk to <async>"), (1.5, 1.0, "posedge clk"),
     ]  # fmt: skip
     assert paths[1]["through"] == ["a.x", "a.n"]
+
+
+def test_names_are_the_designs_own():
+    for name in ("top.slice0.x_TRELLIS_FF_Q_5_DI_CCU2C_S0_A1_MULT18X18D_P17", "top.slice0.x_LUT4_Z_1", "top.slice0.x$CCU2_FCI_INT"):
+        assert plain(name) == "top.slice0.x"
+    assert plain("top.count_of_LUT4s") == "top.count_of_LUT4s"
 
 
 def test_missing_and_old_tools_are_named(tmp_path, monkeypatch):
