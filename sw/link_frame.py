@@ -86,7 +86,8 @@ class Reply:
         content = decode(frame)
         if content is None or len(content) < REPLY_BYTES or not content[1] & REPLY:
             return None
-        return cls(content[0], content[1] ^ REPLY, *content[2:5], content[5:])
+        sequence, command, result, expected, status = content[:REPLY_BYTES]
+        return cls(sequence, command ^ REPLY, result, expected, status, content[REPLY_BYTES:])
 
 
 def encode(content: bytes) -> bytes:
