@@ -175,10 +175,10 @@ class Sequencer(wiring.Component):
         return m
 
     def _done(self, m, heads):
-        """What the end of a group sets free."""
+        """What the end of a group sets free, two cycles after its last op."""
         for name, head in heads.items():
-            step, done = head.payload, Signal(name=f"{name}_done")
-            m.d.comb += done.eq(head.valid & head.ready & step.finish)
+            step = delayed(m, head.payload, 1, name=f"{name}_step")
+            done = delayed(m, head.valid & head.ready & head.payload.finish, 1, name=f"{name}_done", reset_less=False)
             consumed = getattr(self, f"{name}_consumed")
             with m.If(done & step.end_segment):
                 m.d.sync += consumed.eq(step.consumed)

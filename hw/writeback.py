@@ -10,6 +10,7 @@ from narrows.hw.config import EngineConfig
 from narrows.hw.ports import activation_write
 from narrows.hw.queue import Queue
 from narrows.hw.residual import ResidualAdd, ResidualFields
+from narrows.hw.stream_register import StreamRegister
 from narrows.hw.walker import Walker, WalkFields
 
 #: Words between the array and memory; the sequencer keeps the array from exceeding it.
@@ -73,13 +74,15 @@ class Writeback(wiring.Component):
         ]
         walk(fetch, self.shortcut, fetched, results.o.payload[word:])
 
+        m.submodules.pairs = pairs = StreamRegister(add.i.payload.shape())
+        wiring.connect(m, pairs.o, add.i)
         joined = Signal()
         m.d.comb += [
             add.fields.eq(self.residual),
-            add.i.valid.eq(pending.r_rdy & (answers.r_rdy | ~enabled)),
-            joined.eq(add.i.valid & add.i.ready),
-            add.i.payload.a.eq(pending.r_data[:word]), add.i.payload.b.eq(answers.r_data),
-            add.i.payload.tag.eq(pending.r_data[word:]),
+            pairs.i.valid.eq(pending.r_rdy & (answers.r_rdy | ~enabled)),
+            joined.eq(pairs.i.valid & pairs.i.ready),
+            pairs.i.payload.a.eq(pending.r_data[:word]), pairs.i.payload.b.eq(answers.r_data),
+            pairs.i.payload.tag.eq(pending.r_data[word:]),
             pending.r_en.eq(joined), answers.r_en.eq(joined & enabled),
         ]
 

@@ -174,20 +174,12 @@ class Simulation {
     }
   }
 
-  std::uint64_t host_pins() const {
-    if constexpr (Host<Top>::has_bus) {
-      return top_->bus___05Fread_data;
-    } else {
-      return top_->i___05Fready | top_->o___05Fvalid << 1 | (top_->o___05Fvalid ? top_->o___05Fpayload << 2 : 0);
-    }
-  }
-
   // Folds every output into `pins_`; data that the chip does not see may be anything.
   void note_pins() {
     const std::uint64_t sdram[] = {top_->sdram___05Fcke, top_->sdram___05Fcs_n, top_->sdram___05Fras_n, top_->sdram___05Fcas_n,
                                    top_->sdram___05Fwe_n, top_->sdram___05Fba, top_->sdram___05Fa, top_->sdram___05Fdqm,
                                    top_->sdram___05Fdq_oe, top_->sdram___05Fdq_oe ? top_->sdram___05Fdq_o : Word(0)};
-    const std::uint64_t others[] = {host_pins(), top_->busy, top_->done, top_->block_done};
+    const std::uint64_t others[] = {Host<Top>::output(*top_), top_->busy, top_->done, top_->block_done};
     for (const std::uint64_t pin : sdram) pins_ = (pins_ ^ pin) * 0x9E3779B97F4A7C15u;
     for (const std::uint64_t pin : others) pins_ = (pins_ ^ pin) * 0x9E3779B97F4A7C15u;
     pins_ ^= pins_ >> 32;

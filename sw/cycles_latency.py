@@ -24,8 +24,8 @@ CREDIT_TO_FIRE = 5
 START_TO_FIRE = 6
 #: From the end of a group's fires to ``consumed``, and to words released (one register more) as the program reader sees
 #: them (its register ``full``).
-FIRE_TO_CONSUMED = 0
-FIRE_TO_POP = 3 + ACTIVATION_DELAY
+FIRE_TO_CONSUMED = 1
+FIRE_TO_POP = 4 + ACTIVATION_DELAY
 
 
 def fire_to_pop_constants(config: EngineConfig) -> int:
@@ -55,7 +55,7 @@ WRITE_TO_POSITION = 4
 #: From a word at the line writer to ``expanded``.
 WORD_TO_EXPANDED = 2
 #: From a result word at the writeback to its way out without a residual: two queues; the sum's bypass comes on top.
-WRITEBACK_QUEUES = 8
+WRITEBACK_QUEUES = 9
 #: With a residual the shortcut's word must come: request, memory, queue.
 WRITEBACK_SHORTCUT = 8
 
