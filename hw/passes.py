@@ -159,10 +159,6 @@ class Sequencer(wiring.Component):
         finish = Mux(chosen, project.payload.finish, expand.payload.finish)
         with m.If(fire):
             m.d.sync += [owner.eq(chosen), locked.eq(~finish)]
-        m.d.sync += [
-            self.valid.eq(fire), self.op.eq(Mux(chosen, project.payload.op, expand.payload.op)), self.op.project.eq(chosen),
-            self.begin.eq(fire & chosen & project.payload.begin),
-        ]
         self._done(m, heads)
 
         running, lacks_weights = Signal(), Signal()
@@ -171,7 +167,19 @@ class Sequencer(wiring.Component):
             lacks_weights.eq(Cat(stages[name].lacks_weights & ~heads[name].valid for name in stages).any()),
             self.running.eq(running),
         ]
-        m.d.sync += [self.waits_weights.eq(~fire & lacks_weights), self.waits_data.eq(~fire & running & ~lacks_weights)]
+
+        # The choice is a register before ops follow it.
+        chose, fired, begins, runs, lacks = (
+            delayed(m, value, 1, name=name, reset_less=False) for name, value in (
+                ("chose", chosen), ("fired", fire), ("begins", project.payload.begin), ("runs", running), ("lacks", lacks_weights),
+            )
+        )
+        ops = {name: delayed(m, head.payload.op, 1, name=f"{name}_op") for name, head in heads.items()}
+        m.d.sync += [
+            self.valid.eq(fired), self.op.eq(Mux(chose, ops["project"], ops["expand"])), self.op.project.eq(chose),
+            self.begin.eq(fired & chose & begins),
+            self.waits_weights.eq(~fired & lacks), self.waits_data.eq(~fired & runs & ~lacks),
+        ]
         return m
 
     def _done(self, m, heads):

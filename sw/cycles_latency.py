@@ -160,7 +160,7 @@ class Latencies:
         array = SUM_DELAY + Results.LATENCY + config.outputs + 1
         sum_cycles = config.group // config.residual_lanes
         residual = sum_cycles + ResidualLane.LATENCY + ResidualAdd.BYPASS_LATENCY
-        word = 1 + array
+        word = 2 + array
         return cls(
             fire_to_expanded=word + WORD_TO_EXPANDED,
             fire_to_written=word + WRITEBACK_QUEUES + ResidualAdd.BYPASS_LATENCY,
