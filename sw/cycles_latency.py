@@ -25,7 +25,7 @@ START_TO_FIRE = 6
 #: From the end of a group's fires to ``consumed``, and to words released (one register more) as the program reader sees
 #: them (its register ``full``).
 FIRE_TO_CONSUMED = 1
-FIRE_TO_POP = 4 + ACTIVATION_DELAY
+FIRE_TO_POP = 5 + ACTIVATION_DELAY
 
 
 def fire_to_pop_constants(config: EngineConfig) -> int:
@@ -44,9 +44,9 @@ CONSUMED_TO_TAP = 6
 #: From the end of a segment's taps to ``freed``: addresses' latency and the register.
 TAP_TO_FREED = 4
 #: From the end of a slice's taps to the program reader's next word: addresses, the register behind them, the count, ``full``.
-TAP_TO_POP = 8
+TAP_TO_POP = 9
 #: The same for constants, which are read when the sums are there.
-TAP_TO_POP_CONSTANTS = 18
+TAP_TO_POP_CONSTANTS = 20
 
 # Memories and writeback (hw/activation_memory.py, engine.py, line_buffer.py, writeback.py).
 
@@ -64,7 +64,7 @@ WRITEBACK_SHORTCUT = 8
 #: From the last unit's being done to ``block``: the quiet time.
 QUIET_TO_BLOCK = 9
 #: From the descriptor's last word to ``start``, and from the program reader through the queue to the control.
-DESCRIPTOR_TO_START = 3
+DESCRIPTOR_TO_START = 4
 DESCRIPTOR_QUEUE = 6
 
 # Program (hw/program.py).
