@@ -80,7 +80,7 @@ FIFO_WORDS = 512
 #: From the start pulse, from a taken request, and from a burst's room in the FIFO to the next request on offer.
 START_TO_REQUEST = 4
 REQUEST_TO_REQUEST = 4
-ROOM_TO_REQUEST = 4
+ROOM_TO_REQUEST = 5
 #: From a request that the arbiter takes to the decision for its first READ on an idle controller with the row open: the
 #: arbiter's register, the splitter, the row machine's three cycles, the column machine.
 REQUEST_TO_READ = 6
@@ -159,7 +159,7 @@ class Latencies:
         """Those of an engine and its memory."""
         array = SUM_DELAY + Results.LATENCY + config.outputs + 1
         sum_cycles = config.group // config.residual_lanes
-        residual = sum_cycles + ResidualLane.LATENCY + ResidualAdd.BYPASS_LATENCY
+        residual = sum_cycles + 1 + ResidualLane.LATENCY + ResidualAdd.BYPASS_LATENCY
         word = 2 + array
         return cls(
             fire_to_expanded=word + WORD_TO_EXPANDED,
