@@ -12,6 +12,7 @@ from amaranth.lib.wiring import In, Out
 from narrows.hw.activation_memory import activation_read
 from narrows.hw.config import POSITION_BITS, EngineConfig
 from narrows.hw.countdown import Countdown
+from narrows.hw.delay import delayed
 from narrows.hw.gearbox import COUNT_BITS, WordPacker, WordUnpacker
 from narrows.hw.ports import activation_write
 from narrows.hw.walker import ADDRESS_BITS, Walker, WalkFields, bank_bits, walk_fields
@@ -211,7 +212,8 @@ class ActivationStore(wiring.Component):
         issued, taken = Signal(), Signal()
         m.d.comb += taken.eq(unpacker.i.valid & unpacker.i.ready)
         room, claimed = Signal(), Signal(range(self._depth + 1))
-        m.d.sync += [claimed.eq(claimed + issued - taken), room.eq(claimed != self._depth)]
+        left = delayed(m, taken, 1, name="taken", reset_less=False)
+        m.d.sync += [claimed.eq(claimed + issued - left), room.eq(claimed != self._depth)]
 
         self._requests(m, room, issued)
         self._counts(m)

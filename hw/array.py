@@ -236,7 +236,7 @@ class PointwiseArray(wiring.Component):
         links = {
             "weight": delayed(m, self.op.weight, ACTIVATION_DELAY - WEIGHT_DELAY, name="weight"),
             "activations": self._activations(m),
-            "accumulate": delayed(m, accumulate, SUM_DELAY, name="accumulate", reset_less=False),
+            "accumulate": delayed(m, accumulate, SUM_DELAY, name="accumulate"),
             "constant": delayed(m, self.op.constant, SUM_DELAY, name="constant"),
             "project": delayed(m, self.op.project, SUM_DELAY, name="project"),
             "load_weight": self.load_weight,
@@ -246,7 +246,7 @@ class PointwiseArray(wiring.Component):
         for index in range(config.outputs):
             m.submodules[f"slice{index}"] = slice_ = Slice(config=config, index=index)
             for name, link in links.items():
-                links[name] = here = Signal.like(link, name=f"{name}{index}")
+                links[name] = here = Signal.like(link, name=f"{name}{index}", reset_less=True)
                 m.d.sync += here.eq(link)
             m.d.comb += [getattr(slice_, name).eq(links[name]) for name in ("weight", "activations", "accumulate", "load_weight")]
             number, k = divmod(index, config.sharing)

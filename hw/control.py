@@ -5,6 +5,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from narrows.hw.config import EngineConfig
+from narrows.hw.delay import delayed
 from narrows.hw.descriptor import descriptor_layout, descriptor_words
 
 #: Cycles that every unit must be quiet before a block is over: longer than any unit takes to show that it is busy.
@@ -42,7 +43,9 @@ class Control(wiring.Component):
                     m.d.sync += left.eq(left - 1)
                     with m.If(left == 0):
                         m.d.sync += left.eq(words - 1)
-                        m.next = "START"
+                        m.next = "SHIFT"
+            with m.State("SHIFT"):
+                m.next = "START"
             with m.State("START"):
                 m.d.sync += [self.start.eq(1), still.eq(0)]
                 m.next = "RUN"
@@ -61,14 +64,14 @@ class Control(wiring.Component):
         return m
 
     def _shift(self, m: Module, words: int) -> Signal:
-        """The descriptor's words, shifted down by one in the cycle after one was taken from ``i``."""
-        shift, word = Signal(16 * words, reset_less=True), Signal(16, reset_less=True)
-        m.d.sync += word.eq(self.i.payload)
+        """The descriptor's words, shifted down by one two cycles after one was taken from ``i``."""
+        shift, word = Signal(16 * words, reset_less=True), delayed(m, self.i.payload, 2, name="word")
+        taken = delayed(m, self.i.valid & self.i.ready, 1, name="taken", reset_less=False)
         after = Cat(shift, word)[16:]
         for first in range(0, words, _WORDS_A_COPY):
             # The descriptor's registers stand near what they tell, all over the chip.
             enable = Signal(name=f"enable{first}_dup")
-            m.d.sync += enable.eq(self.i.valid & self.i.ready)
+            m.d.sync += enable.eq(taken)
             part = slice(16 * first, 16 * min(first + _WORDS_A_COPY, words))
             with m.If(enable):
                 m.d.sync += shift[part].eq(after[part])

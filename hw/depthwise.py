@@ -154,7 +154,8 @@ class DepthwiseUnit(wiring.Component):
         # A result has a place in the FIFO from its first tap on.
         places, after = Signal(range(FIFO_WORDS + 1), init=FIFO_WORDS), Signal(range(FIFO_WORDS + 1))
         room, under_way = Signal(init=1), Signal()
-        m.d.comb += [after.eq(places - addresses.begin + sent), addresses.room.eq(room)]
+        gone = delayed(m, sent, 1, name="gone", reset_less=False)
+        m.d.comb += [after.eq(places - addresses.begin + gone), addresses.room.eq(room)]
         m.d.sync += [places.eq(after), room.eq(after != 0), under_way.eq(after != FIFO_WORDS)]
 
         # The segment's pixels are counted in its last group.

@@ -150,7 +150,7 @@ class MemoryReader(_Transfer):
         free = Signal(range(self._depth + 1), init=self._depth)
         promised = delayed(m, Mux(bursts.taken, bursts.length, 0), 1, name="promised", reset_less=False)
         m.d.sync += [
-            free.eq(free + popped - promised),
+            free.eq(free + delayed(m, popped, 1, name="popped", reset_less=False) - promised),
             bursts.grant.eq(free[self._burst.bit_length() - 1 :].any()),
         ]
         return m

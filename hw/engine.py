@@ -283,11 +283,11 @@ class _Joints(wiring.Component):
             writeback.i_valid.eq(array.o_valid & array.o.project), writeback.i.data.eq(array.o.data),
             *(writeback.i.ends[name].eq(array.o[name]) for name in ("end_group", "end_segment", "end_slice")),
         ]
-        # Pixels of results begun whose words have not been written; a cycle's delay here needs two results of slack.
+        # Pixels of results begun whose words have not been written. It is known some cycles later, in which results begin.
         outstanding = Signal(range(2 * DEPTH))
         begun = Mux(sequencer.begin, sum(sequencer.op.pixels), 0)
         m.d.sync += [
             outstanding.eq(outstanding + begun - writeback.written),
-            sequencer.hold_project.eq(outstanding > DEPTH - 4 * self._config.pixels),
+            sequencer.hold_project.eq(outstanding > DEPTH - 8 * self._config.pixels),
         ]
         return outstanding

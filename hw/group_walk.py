@@ -21,8 +21,8 @@ class Group(data.StructLayout):
 
     def __init__(self, config: EngineConfig):
         super().__init__({
-            "address": ADDRESS_BITS, "weight": COUNT_BITS, "constant": COUNT_BITS, "pairs": 16, "single": 1, "mask": config.pixels,
-            "end_segment": 1, "end_slice": 1, "segment_end": POSITION_BITS,
+            "address": ADDRESS_BITS, "weight": COUNT_BITS, "constant": COUNT_BITS, "pairs": 16, "single": 1, "at_end": 1,
+            "mask": config.pixels, "end_segment": 1, "end_slice": 1, "segment_end": POSITION_BITS,
         })
 
 
@@ -64,6 +64,7 @@ class GroupWalk(wiring.Component):
         m.d.comb += [in_tail.eq(segments_left == 0), after.eq(group.address + f.segment_words)]
         m.d.sync += [
             tail.eq(in_tail), last_group.eq(groups_left == 0), last_slice.eq(slices_left == 0),
+            group.at_end.eq(group.address == delayed(m, f.size - 1, 1, name="last_address")),
             group.single.eq(Mux(in_tail, f.tail_pairs, f.pairs) == 0),
             next_pixels.eq(Mux((segments_left == 1) | (in_tail & (f.segments == 1)), f.tail_pixels, f.segment_pixels)),
             next_address.eq(Mux(after >= f.size, after - f.size, after)),

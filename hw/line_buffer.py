@@ -109,24 +109,35 @@ class LineWriter(wiring.Component):
         f = self.fields
         # A place: pixels left in the row, bank, first word of the pixel and of the row. Rows V, V + 1, V + 2 in
         # banks 0, 1, 2 begin at the same word, so one row pointer serves all banks.
-        place = data.StructLayout({"left": SIZE_BITS, "bank": 2, "pixel": LINE_BITS, "row": LINE_BITS})
+        # ``end``: no pixels are left; ``pixel_end``, ``row_end``: that is the ring's last pixel.
+        place = data.StructLayout({
+            "left": SIZE_BITS, "bank": 2, "pixel": LINE_BITS, "row": LINE_BITS, "end": 1, "pixel_end": 1, "row_end": 1,
+        })
         here, after, saved = Signal(place), Signal(place), Signal(place)
         group = Signal(LINE_BITS)
 
         # The next pixel's place.
         stepped, beyond = Signal(LINE_BITS + 1), Signal(LINE_BITS)
-        last_pixel = delayed(m, f.limit - f.groups, 1, name="last_pixel")
+        beyond_end, before_end = Signal(), delayed(m, f.limit - (f.groups << 1), 1, name="before_end")
+        alone, narrow = delayed(m, f.limit == f.groups, 1, name="alone"), delayed(m, f.width == 0, 1, name="narrow")
         m.d.comb += [
             stepped.eq(here.pixel + f.groups),
-            beyond.eq(Mux(here.pixel == last_pixel, 0, stepped)),
+            beyond.eq(Mux(here.pixel_end, 0, stepped)),
+            beyond_end.eq(Mux(here.pixel_end, alone, here.pixel == before_end[: len(here.pixel)])),
             after.eq(here),
-            after.left.eq(here.left - 1),
-            after.pixel.eq(beyond),
+            after.left.eq(here.left - 1), after.end.eq(here.left == 1),
+            after.pixel.eq(beyond), after.pixel_end.eq(beyond_end),
         ]
-        with m.If(here.left == 0):
-            m.d.comb += [after.left.eq(f.width), after.bank.eq(here.bank + 1), after.pixel.eq(here.row)]
+        with m.If(here.end):
+            m.d.comb += [
+                after.left.eq(f.width), after.end.eq(narrow), after.bank.eq(here.bank + 1),
+                after.pixel.eq(here.row), after.pixel_end.eq(here.row_end),
+            ]
             with m.If(here.bank == 2):
-                m.d.comb += [after.bank.eq(0), after.pixel.eq(beyond), after.row.eq(beyond)]
+                m.d.comb += [
+                    after.bank.eq(0), after.pixel.eq(beyond), after.pixel_end.eq(beyond_end),
+                    after.row.eq(beyond), after.row_end.eq(beyond_end),
+                ]
 
         # Cycle 0: a word's address.
         complete = Signal()
@@ -149,6 +160,6 @@ class LineWriter(wiring.Component):
             m.d.sync += self.expanded.eq(self.expanded + 1)
 
         with m.If(self.start):
-            first = Cat(f.width, Const(0, place.size - SIZE_BITS))
+            first = Cat(f.width, Const(0, 2 + 2 * LINE_BITS), narrow, alone, alone)
             m.d.sync += [here.as_value().eq(first), saved.as_value().eq(first), group.eq(0), self.expanded.eq(0)]
         return m

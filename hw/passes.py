@@ -55,6 +55,7 @@ class Pass(wiring.Component):
         address, weight = Signal(ADDRESS_BITS), Signal(COUNT_BITS)
         # Of the result: cycles left, and whether this is its last one, its first, an idle one, the first that is not.
         cycles_left, last, begin, idle, fresh = Signal(12), Signal(), Signal(), Signal(), Signal()
+        finish, at_end = Signal(), Signal()  # its group's last cycle; the address is the source ring's last
         idle_left, pairs_left, final_pair = Signal.like(f.lead), Signal(16), Signal()
         address_after, weight_after = Signal(ADDRESS_BITS), Signal(COUNT_BITS)
         fire = Signal()
@@ -66,7 +67,7 @@ class Pass(wiring.Component):
             op.pixels.eq(Mux(final_pair, group.mask, ~0)),
             op.end_group.eq(final_pair), op.end_segment.eq(final_pair & group.end_segment),
             op.end_slice.eq(final_pair & group.end_slice),
-            step.begin.eq(begin), step.finish.eq(last & final_pair),
+            step.begin.eq(begin), step.finish.eq(finish),
             step.end_segment.eq(group.end_segment), step.end_slice.eq(group.end_slice), step.consumed.eq(group.segment_end),
             step.weights.eq(weight_after), step.constants.eq(group.constant + 1),
             self.o.valid.eq(active), fire.eq(active & self.o.ready),
@@ -76,32 +77,36 @@ class Pass(wiring.Component):
 
         # Inner loops: input channels of a result, results of the group.
         m.d.comb += [
-            address_after.eq(Mux(idle, address, Mux(address == delayed(m, f.size - 1, 1, name="last_address"), 0, address + 1))),
+            address_after.eq(Mux(idle, address, Mux(at_end, 0, address + 1))),
             weight_after.eq(weight + ~idle),
         ]
+        single, one_word = delayed(m, f.cycles == 1, 1, name="single"), delayed(m, f.size == 1, 1, name="one_word")
         begin_result = [
-            cycles_left.eq(delayed(m, f.cycles - 1, 1, name="cycles")), last.eq(delayed(m, f.cycles == 1, 1, name="single")),
+            cycles_left.eq(delayed(m, f.cycles - 1, 1, name="cycles")), last.eq(single),
             begin.eq(1), idle.eq(f.lead != 0), idle_left.eq(f.lead), fresh.eq(1),
         ]
         with m.If(fire):
             m.d.sync += [
-                cycles_left.eq(cycles_left - 1), last.eq(cycles_left == 1), begin.eq(0),
+                cycles_left.eq(cycles_left - 1), last.eq(cycles_left == 1), finish.eq((cycles_left == 1) & final_pair), begin.eq(0),
+                at_end.eq(Mux(idle, at_end, Mux(at_end, one_word, address == delayed(m, f.size - 2, 1, name="before_end")))),
                 idle_left.eq(idle_left - idle), idle.eq(idle & (idle_left != 1)), fresh.eq(idle),
                 address.eq(address_after), weight.eq(weight_after),
             ]
             with m.If(last):
                 m.d.sync += [*begin_result, weight.eq(group.weight), pairs_left.eq(pairs_left - 1), final_pair.eq(pairs_left == 1)]
+                m.d.sync += finish.eq(single & (pairs_left == 1))
 
         # The next group waits here once its credits are there, so that it follows without a gap.
         m.d.comb += walk.take.eq(walk.ready & ~waiting)
         with m.If(walk.take):
             m.d.sync += [waiting.eq(1), following.eq(walk.group)]
-        with m.If(waiting & (~active | (fire & step.finish))):
+        with m.If(waiting & (~active | (self.o.ready & finish))):
             m.d.sync += [
                 waiting.eq(0), active.eq(1), group.eq(following), address.eq(following.address), weight.eq(following.weight),
-                pairs_left.eq(following.pairs), final_pair.eq(following.single), *begin_result,
+                pairs_left.eq(following.pairs), final_pair.eq(following.single),
+                *begin_result, finish.eq(single & following.single), at_end.eq(following.at_end),
             ]
-        with m.Elif(fire & step.finish):
+        with m.Elif(fire & finish):
             m.d.sync += active.eq(0)
 
         with m.If(self.start):
@@ -159,10 +164,6 @@ class Sequencer(wiring.Component):
         finish = Mux(chosen, project.payload.finish, expand.payload.finish)
         with m.If(fire):
             m.d.sync += [owner.eq(chosen), locked.eq(~finish)]
-        m.d.sync += [
-            self.valid.eq(fire), self.op.eq(Mux(chosen, project.payload.op, expand.payload.op)), self.op.project.eq(chosen),
-            self.begin.eq(fire & chosen & project.payload.begin),
-        ]
         self._done(m, heads)
 
         running, lacks_weights = Signal(), Signal()
@@ -171,7 +172,19 @@ class Sequencer(wiring.Component):
             lacks_weights.eq(Cat(stages[name].lacks_weights & ~heads[name].valid for name in stages).any()),
             self.running.eq(running),
         ]
-        m.d.sync += [self.waits_weights.eq(~fire & lacks_weights), self.waits_data.eq(~fire & running & ~lacks_weights)]
+
+        # The choice is a register before ops follow it.
+        chose, fired, begins, runs, lacks = (
+            delayed(m, value, 1, name=name, reset_less=False) for name, value in (
+                ("chose", chosen), ("fired", fire), ("begins", project.payload.begin), ("runs", running), ("lacks", lacks_weights),
+            )
+        )
+        ops = {name: delayed(m, head.payload.op, 1, name=f"{name}_op") for name, head in heads.items()}
+        m.d.sync += [
+            self.valid.eq(fired), self.op.eq(Mux(chose, ops["project"], ops["expand"])), self.op.project.eq(chose),
+            self.begin.eq(fired & chose & begins),
+            self.waits_weights.eq(~fired & lacks), self.waits_data.eq(~fired & runs & ~lacks),
+        ]
         return m
 
     def _done(self, m, heads):

@@ -7,7 +7,7 @@ from amaranth.lib.wiring import In, Out
 from narrows.hw.dsp import DspMultiplier
 
 #: Cycles from operands at the ports to their sum.
-LATENCY = 4
+LATENCY = 5
 
 
 def sum_bits(group: int) -> int:
@@ -34,13 +34,19 @@ class DirectProducts(wiring.Component):
             m.submodules[f"multiplier{channel}"] = multiplier = DspMultiplier(a_width=9, b_width=9)
             m.d.comb += [multiplier.a.eq(self.a[channel]), multiplier.b.eq(self.b[channel])]
             products.append(multiplier.o)
-        # Cycle 3: sums of four. Cycle 4: their sum.
-        fours = []
-        for start in range(0, self._group, 4):
-            four = Signal(signed(20), name=f"four{start}", reset_less=True)
-            m.d.sync += four.eq(sum(products[start + 2 : start + 4], sum(products[start + 1 : start + 2], products[start])))
-            fours.append(four)
-        m.d.sync += self.o.eq(sum(fours[1:], fours[0]))
+        # Cycle 3: sums of two. Cycle 4: of four. Cycle 5: of all.
+        sums, bits = products, 18
+        for level in ("two", "four"):
+            bits += 1
+            pairs = [sums[n : n + 2] for n in range(0, len(sums), 2)]
+            sums = []
+            for n, pair in enumerate(pairs):
+                total = Signal(signed(bits), name=f"{level}{n}", reset_less=True)
+                m.d.sync += total.eq(sum(pair[1:], pair[0]))
+                sums.append(total)
+        total = Signal(signed(sum_bits(self._group)), reset_less=True)
+        m.d.sync += total.eq(sum(sums[1:], sums[0]))
+        m.d.comb += self.o.eq(total)
         return m
 
 

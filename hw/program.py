@@ -189,7 +189,7 @@ class ProgramReader(wiring.Component):
             m.d.sync += [in_descriptor.eq(0), in_words.eq(0), at_kind.eq(1)]
 
     def _blocked(self, m, written):
-        """Whether the packet's ring has no room for another word. It is known two cycles late, so of a word that begins right after
+        """Whether the packet's ring has no room for another word. It is known three cycles late, so of a word that begins right after
         the last one ended there must be one place more. Words take four cycles or more."""
         config = self._config
         depths = (config.weight_words, config.constant_words, config.depthwise_words, config.depthwise_words)
@@ -198,7 +198,7 @@ class ProgramReader(wiring.Component):
             held = Signal(COUNT_BITS, name=f"held{n}")
             m.d.comb += held.eq(written[n] - self.freed[n])
             m.d.sync += [full[n].eq(held >= depth), almost_full[n].eq(held >= depth - 1)]
-        full_here, almost_here, ended = Signal(), Signal(), Signal(2)
+        full_here, almost_here, ended = Signal(), Signal(), Signal(3)
         m.d.sync += [
             full_here.eq(full.bit_select(self._ring, 1)), almost_here.eq(almost_full.bit_select(self._ring, 1)),
             ended.eq(Cat(self._take_word & self._end_word, ended)),
@@ -239,11 +239,11 @@ class ProgramReader(wiring.Component):
         loads = (self.load_weight, self.load_constant, self.load_depthwise_weight, self.load_depthwise_constant)
         for n, load in enumerate(loads):
             here, complete = Signal(name=f"here{n}"), Signal(name=f"complete{n}")
-            m.d.comb += [here.eq(store & (self._ring == n)), complete.eq(here & self._end_word)]
+            m.d.comb += here.eq(store & (self._ring == n))
             m.d.sync += [
                 load.enable.eq(here), load.lane.eq(self._lane), load.address.eq(written[n]),
                 load.data.eq(factors if RINGS[n] in (Kind.WEIGHTS, Kind.DEPTHWISE_WEIGHTS) else constants),
-                written[n].eq(written[n] + complete),
+                complete.eq(here & self._end_word), written[n].eq(written[n] + complete),
                 # The last lane's load still has to travel down the chain.
-                self.loaded[n].eq(self.loaded[n] + delayed(m, complete, self._config.outputs + 3, name=f"complete{n}", reset_less=False)),
+                self.loaded[n].eq(self.loaded[n] + delayed(m, complete, self._config.outputs + 2, name=f"complete{n}", reset_less=False)),
             ]

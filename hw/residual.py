@@ -16,6 +16,7 @@ from amaranth.lib.fifo import SyncFIFOBuffered
 from amaranth.lib.wiring import In, Out
 
 from narrows.hw.config import ACCUMULATOR_BITS, MULTIPLIER_BITS, SHIFT_BITS, EngineConfig
+from narrows.hw.delay import delayed
 from narrows.hw.multiplier import Multiplier
 from narrows.hw.ports import OutputRange
 from narrows.hw.requantise import MAX_SHIFT, MIN_SHIFT, Requantise, RoundingShift, output_range
@@ -164,7 +165,7 @@ class ResidualAdd(wiring.Component):
             raise ValueError(f"tag_width must be 1 bit or more, not {tag_width}.")
         self._lanes = config.residual_lanes
         self.word_cycles = config.group // config.residual_lanes
-        self.latency = self.word_cycles + ResidualLane.LATENCY + self.BYPASS_LATENCY
+        self.latency = self.word_cycles + 1 + ResidualLane.LATENCY + self.BYPASS_LATENCY
         # A word holds its place from its start to the cycle after it is taken.
         self._depth = -(-(self.latency + 1) // self.word_cycles)
         bits = 8 * config.group
@@ -206,12 +207,13 @@ class ResidualAdd(wiring.Component):
 
         # The lanes' parts of a word gather from the top down to its bottom bits.
         lanes = [ResidualLane() for _ in range(self._lanes)]
+        going = delayed(m, go & enable, 1, name="going", reset_less=False)
         for n, lane in enumerate(lanes):
             m.submodules[f"lane{n}"] = lane
             m.d.comb += [
-                lane.valid.eq(go & enable),
-                lane.a.eq(self.i.p.a.word_select(part * self._lanes + n, 8)),
-                lane.b.eq(self.i.p.b.word_select(part * self._lanes + n, 8)),
+                lane.valid.eq(going),
+                lane.a.eq(delayed(m, self.i.p.a.word_select(part * self._lanes + n, 8), 1, name=f"a{n}")),
+                lane.b.eq(delayed(m, self.i.p.b.word_select(part * self._lanes + n, 8), 1, name=f"b{n}")),
                 lane.fields.eq(self.fields),
             ]
         gathered = Signal(bits, reset_less=True)

@@ -56,32 +56,39 @@ class Walker(wiring.Component):
 
         bank_after, last_bank = Signal(self._bank_bits), Signal()
         pixel_after, stepped = Signal(ADDRESS_BITS), Signal(ADDRESS_BITS)
-        last_pixel = delayed(m, f.size - f.stride, 1, name="last_pixel")
+        # Whether the pixel is the ring's last is known beside it, so that nothing waits for a comparison.
+        at_end, segment_at_end, at_end_after = Signal(), Signal(), Signal()
+        alone = delayed(m, f.size == f.stride, 1, name="alone")
+        before_end = delayed(m, f.size - (f.stride << 1), 1, name="before_end")
         m.d.comb += [
             last_bank.eq(self.bank == self._last_bank),
             bank_after.eq(Mux(last_bank, 0, self.bank + 1)),
             stepped.eq(pixel + f.stride),
-            pixel_after.eq(Mux(last_bank, Mux(pixel == last_pixel, 0, stepped), pixel)),
+            pixel_after.eq(Mux(last_bank, Mux(at_end, 0, stepped), pixel)),
+            at_end_after.eq(Mux(last_bank, Mux(at_end, alone, pixel == before_end[: len(pixel)]), at_end)),
             self.address.eq(f.base + pixel + group),
         ]
         with m.If(self.step):
-            m.d.sync += [self.bank.eq(bank_after), pixel.eq(pixel_after)]
+            m.d.sync += [self.bank.eq(bank_after), pixel.eq(pixel_after), at_end.eq(at_end_after)]
             with m.If(self.end_group):
-                m.d.sync += [self.bank.eq(segment_bank), pixel.eq(segment), group.eq(group + 1)]
+                m.d.sync += [self.bank.eq(segment_bank), pixel.eq(segment), at_end.eq(segment_at_end), group.eq(group + 1)]
             with m.If(self.end_segment):
                 m.d.sync += [
                     Cat(self.bank, segment_bank).eq(Cat(bank_after, bank_after)),
                     Cat(pixel, segment).eq(Cat(pixel_after, pixel_after)),
+                    Cat(at_end, segment_at_end).eq(Cat(at_end_after, at_end_after)),
                     group.eq(slice_group),
                 ]
             with m.If(self.end_slice):
                 m.d.sync += [
                     Cat(self.bank, segment_bank, pixel, segment).eq(0),
+                    Cat(at_end, segment_at_end).eq(Cat(alone, alone)),
                     group.eq(slice_group + f.groups),
                     slice_group.eq(slice_group + f.groups),
                 ]
         with m.If(self.start):
             m.d.sync += Cat(self.bank, segment_bank, pixel, segment, group, slice_group).eq(0)
+            m.d.sync += Cat(at_end, segment_at_end).eq(Cat(alone, alone))
         return m
 
 

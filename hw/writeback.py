@@ -7,6 +7,7 @@ from amaranth.lib.wiring import In, Out
 
 from narrows.hw.activation_memory import activation_read
 from narrows.hw.config import EngineConfig
+from narrows.hw.delay import delayed
 from narrows.hw.ports import activation_write
 from narrows.hw.queue import Queue
 from narrows.hw.residual import ResidualAdd, ResidualFields
@@ -64,7 +65,7 @@ class Writeback(wiring.Component):
         fetched, room = Signal(), Signal()
         # Two words may come before it is seen.
         m.d.sync += room.eq(pending.level < _FETCHES - 3)
-        enabled = self.residual.enable
+        enabled = delayed(m, self.residual.enable, 1, name="enabled")
         m.d.comb += [
             self.read.payload.bank.eq(fetch.bank), self.read.payload.address.eq(fetch.address),
             self.read.valid.eq(results.o.valid & room & enabled),

@@ -25,7 +25,7 @@ START_TO_FIRE = 6
 #: From the end of a group's fires to ``consumed``, and to words released (one register more) as the program reader sees
 #: them (its register ``full``).
 FIRE_TO_CONSUMED = 1
-FIRE_TO_POP = 4 + ACTIVATION_DELAY
+FIRE_TO_POP = 5 + ACTIVATION_DELAY
 
 
 def fire_to_pop_constants(config: EngineConfig) -> int:
@@ -44,9 +44,9 @@ CONSUMED_TO_TAP = 6
 #: From the end of a segment's taps to ``freed``: addresses' latency and the register.
 TAP_TO_FREED = 4
 #: From the end of a slice's taps to the program reader's next word: addresses, the register behind them, the count, ``full``.
-TAP_TO_POP = 8
+TAP_TO_POP = 9
 #: The same for constants, which are read when the sums are there.
-TAP_TO_POP_CONSTANTS = 18
+TAP_TO_POP_CONSTANTS = 20
 
 # Memories and writeback (hw/activation_memory.py, engine.py, line_buffer.py, writeback.py).
 
@@ -64,7 +64,7 @@ WRITEBACK_SHORTCUT = 8
 #: From the last unit's being done to ``block``: the quiet time.
 QUIET_TO_BLOCK = 9
 #: From the descriptor's last word to ``start``, and from the program reader through the queue to the control.
-DESCRIPTOR_TO_START = 3
+DESCRIPTOR_TO_START = 4
 DESCRIPTOR_QUEUE = 6
 
 # Program (hw/program.py).
@@ -80,7 +80,7 @@ FIFO_WORDS = 512
 #: From the start pulse, from a taken request, and from a burst's room in the FIFO to the next request on offer.
 START_TO_REQUEST = 4
 REQUEST_TO_REQUEST = 4
-ROOM_TO_REQUEST = 4
+ROOM_TO_REQUEST = 5
 #: From a request that the arbiter takes to the decision for its first READ on an idle controller with the row open: the
 #: arbiter's register, the splitter, the row machine's three cycles, the column machine.
 REQUEST_TO_READ = 6
@@ -159,8 +159,8 @@ class Latencies:
         """Those of an engine and its memory."""
         array = SUM_DELAY + Results.LATENCY + config.outputs + 1
         sum_cycles = config.group // config.residual_lanes
-        residual = sum_cycles + ResidualLane.LATENCY + ResidualAdd.BYPASS_LATENCY
-        word = 1 + array
+        residual = sum_cycles + 1 + ResidualLane.LATENCY + ResidualAdd.BYPASS_LATENCY
+        word = 2 + array
         return cls(
             fire_to_expanded=word + WORD_TO_EXPANDED,
             fire_to_written=word + WRITEBACK_QUEUES + ResidualAdd.BYPASS_LATENCY,
