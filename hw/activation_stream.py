@@ -51,7 +51,8 @@ class PositionGate(wiring.Component):
     """Lets pixel (or word) ``position`` pass while ``position < limit``, counted modulo ``2**POSITION_BITS``.
 
     ``step`` (only while ``open``) goes on to the next one; ``open`` then stays low for a cycle. ``start`` goes back to
-    0; ``limit`` must be right from the next cycle on. A new limit opens the gate after two cycles.
+    0; ``limit`` must be right from the next cycle on, or, if position 0 may pass in any case, from the one after that. A new
+    limit opens the gate after two cycles.
     """
 
     def __init__(self):
@@ -120,9 +121,9 @@ class PixelWalk(wiring.Component):
 class ActivationLoad(wiring.Component):
     """Puts a tensor that arrives at ``i``, low byte first, into activation memory.
 
-    ``start`` (one cycle, while ``done``) begins a transfer; ``fields`` must stay until ``done``. A pixel is written when
-    the ring has room for it beside those from ``consumed`` on, the number of pixels nobody needs any more (from 0 in the
-    cycle after ``start`` on). The ``mark`` is 1 on each pixel's last word. A word is offered two cycles after its last
+    ``start`` (one cycle, while ``done``) begins a transfer; ``fields`` are static from the cycle before until ``done``. A pixel is
+    written when the ring has room for it beside those from ``consumed`` on, the number of pixels nobody needs any more (from 0 in
+    the second cycle after ``start`` on). The ``mark`` is 1 on each pixel's last word. A word is offered two cycles after its last
     part came; 2 bytes per cycle are sustained. ``done`` rises when the last word has been taken.
     """
 

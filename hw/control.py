@@ -18,7 +18,9 @@ _WORDS_A_COPY = 12
 class Control(wiring.Component):
     """Shifts a descriptor in from ``i``, pulses ``start``, waits for ``quiet``, pulses ``block``; after the last, ``done``.
 
-    ``descriptor`` is static from ``start`` to ``block``. ``done`` stays until the engine is reset for the next program.
+    ``descriptor`` is static from ``start`` to ``block``; units start a cycle later or more. ``start`` comes three cycles after a
+    descriptor's last word was taken, ``block`` in the ``_QUIET + 1``-th cycle of quiet. ``done`` stays until the engine is reset
+    for the next program.
     """
 
     def __init__(self, *, config: EngineConfig):

@@ -29,7 +29,7 @@ FIFO_WORDS = 16
 
 
 class DepthwiseUnit(wiring.Component):
-    """Filters a block. ``fields`` are static from ``start`` (one cycle) until ``done`` (idle: nothing is left inside).
+    """Filters a block. ``fields`` are static from the cycle before ``start`` (one cycle) until ``done`` (idle: nothing is left inside).
 
     Result words leave through ``o`` in the order slice, image, row, segment, group, pixel of the segment. One takes
     ``result_cycles`` = max(ceil(kh / 3) * kw, ceil(group / lanes), 2) cycles, without a pause between results, groups, segments and

@@ -82,7 +82,7 @@ class LineBuffer(wiring.Component):
 
 
 class LineWriter(wiring.Component):
-    """Puts the array's result words where the depthwise unit looks for them.
+    """Puts the array's result words where the depthwise unit looks for them. ``fields`` are static from the cycle before ``start`` on.
 
     Words come in the order segment of pixels, group, pixel of the segment; pixels run on over rows, images and
     slices. ``end_group`` marks the last pixel of the segment for its group, ``end_segment`` the last of all. A word per

@@ -28,7 +28,8 @@ WalkFields = data.StructLayout({"base": ADDRESS_BITS, "size": ADDRESS_BITS, "str
 class Walker(wiring.Component):
     """Follows (slice, segment, group, pixel) order through a tensor in activation memory.
 
-    ``step`` consumes the current ``bank``/``address`` (valid the cycle after ``start``, and the cycle after every step).
+    ``fields`` are static from the cycle before ``start`` on. ``step`` consumes the current ``bank``/``address`` (valid the cycle
+    after ``start``, and the cycle after every step).
     ``end_group`` with a step: this was the group's last pixel in the segment; ``end_segment``: and the slice's
     last group; ``end_slice``: and the slice's last segment.
     """

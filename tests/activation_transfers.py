@@ -40,9 +40,13 @@ async def begin(dut, case: dict, position) -> None:
     await FallingEdge(dut.clk)
     assert dut.done.value == 1
     dut.fields.value = pack(TransferFields, fields_of(case))
+    await FallingEdge(dut.clk)
     dut.start.value = 1
     await FallingEdge(dut.clk)
     dut.start.value = 0
+    if hasattr(dut, "consumed"):
+        position.value = 1000  # still that of the block before
+        await FallingEdge(dut.clk)
     position.value = 0
 
 

@@ -41,9 +41,9 @@ async def blocks(dut, idle: str, quiet: str) -> None:
         await ReadOnly()
         assert bool(dut.i__ready.value) == (taken < WORDS * (over + 1) and over < len(program))
         running = started > over
-        # A descriptor is complete, its last word moves into place, then the block starts.
+        # A descriptor is complete, its last word takes two cycles into its place, then the block starts.
         complete = complete + 1 if taken == WORDS * (over + 1) and over < len(program) else 0
-        due = complete == 2
+        due = complete == 3
         assert bool(dut.start.value) == due, f"a start after {taken} words"
         if running or due:
             assert int(dut.descriptor.value) == program[over] & ((1 << LAYOUT.size) - 1)
@@ -78,5 +78,7 @@ async def reset_begins_anew(dut) -> None:
         dut.i__valid.value, dut.i__payload.value = 1, n
         await FallingEdge(dut.clk)
     dut.i__valid.value = 0
-    await FallingEdge(dut.clk)
+    for _ in range(2):
+        assert dut.start.value == 0
+        await FallingEdge(dut.clk)
     assert dut.start.value == 1 and int(dut.descriptor.value) & 0xFFFFFFFF == 0x10000

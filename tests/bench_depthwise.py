@@ -108,11 +108,13 @@ class Bench:
             loader.active = CHOICES[block.case["loads"]](rng)
         projects = CHOICES[block.case["projects"]](rng)
         dut.fields.value, dut.lines.value = pack(DepthwiseFields, block.fields), pack(LineFields, block.lines)
-        dut.start.value, dut.word_valid.value, dut.projected.value = 1, 0, 0
+        dut.word_valid.value = 0
+        await FallingEdge(dut.clk)
+        dut.start.value, dut.projected.value = 1, rng.getrandbits(12)  # of the block before
         self.seen = {"forming": 0, "waiting_data": 0, "waiting_weights": 0, "o__valid": 0}
         self.first: dict[str, int] = {}
         await FallingEdge(dut.clk)
-        dut.start.value = 0
+        dut.start.value, dut.projected.value = 0, 0
         marked = projected = checked = 0
         for self.cycles in range(cycles):
             assert len(sink.words) <= len(block.words) - checked, f"more words than there should be in {block.case}"

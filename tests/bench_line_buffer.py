@@ -28,6 +28,7 @@ async def drawn(dut) -> None:
                 words += [(first + at, group, end, end and group == groups - 1) for at, end in enumerate(ends)]
             first += length
 
+        await FallingEdge(dut.clk)
         dut.start.value = 1
         await FallingEdge(dut.clk)
         dut.start.value = 0

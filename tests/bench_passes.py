@@ -23,9 +23,9 @@ OUTPUTS = (
     "running", "waits_weights", "waits_data",
 )  # fmt: skip
 #: Cycles from the cycle that completes a group's credits to its first op.
-CREDIT_LATENCY = 6
-#: Cycles from a group's last op to what it sets free, beyond the op's own register.
-FREE_LATENCY = 1
+CREDIT_LATENCY = 7
+#: Cycles from the choice of an op to its being there, and from that of a group's last one to what it sets free.
+OP_LATENCY, FREE_LATENCY = 2, 2
 #: Cycles from the one in which a group may be taken to that in which the next one of its stage may.
 GROUP_LATENCY = 2
 
@@ -135,6 +135,10 @@ class Stage:
             self.following = self.left.pop(0)
 
 
+#: What is seen of a cycle in which nothing is chosen and nothing is waited for.
+IDLE = {"valid": 0, "op": None, "begin": 0, "waits_weights": 0, "waits_data": 0}
+
+
 @dataclass
 class Model:
     """What the sequencer should do in each cycle, from what it was given in the cycles before."""
@@ -142,12 +146,14 @@ class Model:
     case: dict
     stages: dict[str, Stage] = field(default_factory=lambda: {name: Stage(name) for name in STAGES})
     owner: str | None = None
-    over: list[tuple[str, Group] | None] = field(default_factory=lambda: [None] * FREE_LATENCY)  # groups, by when they ended
+    over: list[tuple[str, Group] | None] = field(default_factory=lambda: [None] * (FREE_LATENCY - 1))  # groups, by when they ended
+    under_way: list[dict] = field(default_factory=lambda: [IDLE] * (OP_LATENCY - 1))  # what was chosen
     before: dict = field(default_factory=dict)
 
     @property
     def busy(self) -> bool:
-        return any(self.over) or any(stage.running for stage in self.stages.values())
+        chosen = any(each != IDLE for each in self.under_way)
+        return chosen or any(self.over) or any(stage.running for stage in self.stages.values())
 
     def step(self, now: dict, expected: dict) -> None:
         """One more cycle, in which ``now`` is given; ``expected`` becomes the outputs of the next."""
@@ -155,14 +161,15 @@ class Model:
         stage = self.owner or ("project" if self.may_go("project", now) else "expand")
         fire = self.may_go(stage, now)
         wants_weights = any(each.wants_weights for each in stages.values())
-        expected["waits_weights"] = int(not fire and wants_weights)
-        expected["waits_data"] = int(not fire and not wants_weights and any(each.running for each in stages.values()))
-        expected["begin"], expected["op"], expected["valid"] = 0, None, int(fire)
+        waits_data = not fire and not wants_weights and any(each.running for each in stages.values())
+        chosen = IDLE | {"valid": int(fire), "waits_weights": int(not fire and wants_weights), "waits_data": int(waits_data)}
         ended = None
         if fire:
             op, group = stages[stage].head[0]
-            expected["op"], expected["begin"] = op, int(stage == "project" and op["begin"])
+            chosen |= {"op": op, "begin": int(stage == "project" and op["begin"])}
             self.owner, ended = (None, (stage, group)) if group else (stage, None)
+        self.under_way.append(chosen)
+        expected |= self.under_way.pop(0)
         self.over.append(ended)
         self.free(self.over.pop(0), expected)
         for each in stages.values():
@@ -188,11 +195,11 @@ class Model:
             expected["released_weights"], expected["released_constants"] = group.released
 
 
-def check(case: dict, cycle: int, got: dict, want: dict, running_before: int) -> None:
+def check(case: dict, cycle: int, got: dict, want: dict, ran: bool) -> None:
     for name in OUTPUTS[:1] + OUTPUTS[2:]:
         width = 1 << (COUNT_BITS if name.startswith("released") else POSITION_BITS)
         assert got[name] == want[name] % width, f"cycle {cycle}: {name} is {got[name]}, not {want[name]}: {case}"
-    assert got["valid"] + got["waits_weights"] + got["waits_data"] == running_before, f"cycle {cycle}: {got}"
+    assert got["valid"] + got["waits_weights"] + got["waits_data"] == ran, f"cycle {cycle}: {got}"
     if want["op"]:
         op = OP.from_bits(got["op"])
         meant = ("project", "pixels", "idle") if want["op"]["idle"] else [name for name, _ in OP]
@@ -267,12 +274,12 @@ async def run(dut, case: dict) -> tuple[list[int], list[tuple[int, bool]]]:
     starts = [stage for stage in STAGES if stage in case]
     start_at = dict(zip(starts, (0, case["delay"])))
     expected, lasts, ops = sample(dut), [], []
-    running_before = 0
+    running = [0] * OP_LATENCY
     for cycle in range(60_000):
         got = sample(dut)
         if cycle:
-            check(case, cycle, got, expected, running_before)
-        running_before = got["running"]
+            check(case, cycle, got, expected, running.pop(0))
+            running.append(got["running"])
         if got["valid"]:
             ops.append(cycle)
             op = OP.from_bits(got["op"])

@@ -65,13 +65,16 @@ async def run(dut, case: dict, source: Source, sink: Sink, state: dict) -> None:
     fields, words = fields_of(case), expected(case)
     await FallingEdge(dut.clk)
     dut.fields.value = pack(StemFields, fields)
+    await FallingEdge(dut.clk)
     dut.start.value = 1
     assert dut.done.value == 1
     await FallingEdge(dut.clk)
     dut.start.value = 0
     state.update(consumed=0, pixels=0)
-    dut.consumed.value = 0
     assert dut.done.value == 0
+    dut.consumed.value = 3 * fields["ring"]  # still that of the block before
+    await FallingEdge(dut.clk)
+    dut.consumed.value = 0
     source.send(halfwords(picture(case)))
     for index, (bank, address, mark, values) in enumerate(words):
         (word,) = await sink.take(1, timeout=20_000)
@@ -150,6 +153,7 @@ async def latency(dut) -> None:
         "output": (1, 1), "zero": 0, "base": 0, "size": 64 - 64 % len(stem_layout(3, 3, 3, CONFIG.group)), "seed": 1,
     }  # fmt: skip
     dut.fields.value = pack(StemFields, fields_of(case))
+    await FallingEdge(dut.clk)
     dut.start.value = 1
     await FallingEdge(dut.clk)
     dut.start.value = 0

@@ -37,6 +37,7 @@ async def follow(dut, case, rng, pause: float, most: int | None = None) -> int:
     """Walk ``case``, or its first ``most`` words; ends at a falling edge. Returns the number of words."""
     fields = walk_fields(base=case["base"], size=case["places"] * case["stride"], stride=case["stride"], groups=case["groups"])
     dut.fields.value = pack(WalkFields, fields)
+    await FallingEdge(dut.clk)
     dut.start.value = 1
     await FallingEdge(dut.clk)
     dut.start.value = 0

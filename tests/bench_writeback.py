@@ -80,7 +80,9 @@ async def run(dut, case: dict, *, full: bool = False) -> list[int]:
     dut.residual.value = pack(ResidualFields, block.fields)
     for name in ("output", "shortcut"):
         getattr(dut, name).value = pack(WalkFields, case[name] | {"groups": case["groups"]})
-    dut.slices.value, dut.start.value = case["slices"], 1
+    dut.slices.value = case["slices"]
+    await FallingEdge(dut.clk)
+    dut.start.value = 1
     await FallingEdge(dut.clk)
     dut.start.value = 0
 
