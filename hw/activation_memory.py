@@ -89,7 +89,9 @@ class ActivationMemory(wiring.Component):
         for client, answer in zip(reads, self.answers):
             taken = client.valid & client.ready
             m.d.comb += answer.eq(delayed(m, taken, READ_LATENCY + 2, name="taken", reset_less=False))
-        bank = Mux(reads[0].valid, reads[0].payload.bank, reads[-1].payload.bank)
+        bank = reads[-1].payload.bank
+        for client in reversed(reads[:-1]):
+            bank = Mux(client.valid, client.payload.bank, bank)
         m.d.sync += self.data.eq(Array(answers)[delayed(m, bank, READ_LATENCY + 1, name="bank")])
         return m
 

@@ -20,7 +20,8 @@ class Counters(wiring.Component):
     """Counts ``events`` (a bit for each of ``NAMES``) in cycles with ``run``; ``block`` closes a block's account.
 
     ``index`` (``block * WORDS + name``) reads a counter of a closed block, ``value`` two cycles later. ``blocks``: accounts
-    closed since ``clear``; those after ``BLOCKS`` are not kept. A block closes at least ``WORDS`` cycles after the one before.
+    closed since ``clear``, two cycles late; those after ``BLOCKS`` are not kept. Word ``n`` of an account may be asked for ``n + 4``
+    cycles after its ``block``. A block closes at least ``WORDS`` cycles after the one before.
     """
 
     def __init__(self):

@@ -12,18 +12,26 @@ from test_activation_memory import CONFIGS
 
 from narrows.hw.activation_memory import ANSWER_LATENCY, READ_LATENCY, activation_read
 from narrows.hw.ports import activation_write
+from narrows.hw.stream_register import StreamRegister
 
 CONFIG, WRITES, READS = CONFIGS[os.environ["CONFIG"]], int(os.environ["WRITES"]), int(os.environ["READS"])
 WRITE, READ = activation_write(CONFIG), activation_read(CONFIG)
 WORDS = data.ArrayLayout(8 * CONFIG.group, CONFIG.pixels)
+#: Cycles from a write's turn to the first in which reads find its word, and to its mark.
+WRITE_LATENCY = 2
 
 
 class Client:
-    """Offers random requests at a pace, each until it is taken. Few addresses, so that clients meet."""
+    """Offers random requests at a pace, each until it is taken. Few addresses, so that clients meet. Two wait for their turn."""
 
     def __init__(self, dut, name: str, layout, pace: str, rng: random.Random):
         self.port = {part: getattr(dut, f"{name}__{part}") for part in ("valid", "ready", "payload")}
-        self.layout, self.active, self.rng, self.now = layout, PATTERNS[pace](rng), rng, None
+        self.layout, self.active, self.rng, self.now, self.waiting = layout, PATTERNS[pace](rng), rng, None, []
+        self.name, self.longest = name, 0
+
+    @property
+    def first(self) -> dict | None:
+        return self.waiting[0] if self.waiting else None
 
     def offer(self) -> None:
         if self.now is None and next(self.active):
@@ -36,20 +44,23 @@ class Client:
         payload = pack(self.layout, self.now) if self.now else self.rng.getrandbits(self.layout.size)
         self.port["payload"].value = payload
 
-    def settle(self, allowed: bool, name: str) -> dict | None:
-        """The request that is taken in this cycle, which ought to be so if it is ``allowed``."""
-        if self.now is None:
-            return None
-        assert bool(self.port["ready"].value) == allowed, f"{name}: {'not ' * allowed}served: {self.now}"
-        taken, self.now = (self.now, None) if allowed else (None, self.now)
-        return taken
+    def settle(self, served: bool) -> dict | None:
+        """The request whose turn this cycle is, if it is ``served``; the one on offer is taken if there is a place to wait."""
+        room = len(self.waiting) < 2
+        assert bool(self.port["ready"].value) == room, f"{self.name}: {len(self.waiting)} are waiting"
+        turn = self.waiting.pop(0) if served else None
+        if self.now and room:
+            self.waiting.append(self.now)
+            self.now = None
+        self.longest = max(self.longest, len(self.waiting))
+        return turn
 
 
-def allowed(writes: list[Client], reads: list[Client]) -> list[bool]:
-    """Who is served: writes before reads, lower index first, one of each bank and one read in all."""
+def served(writes: list[Client], reads: list[Client]) -> list[bool]:
+    """Whose turn it is: writes before reads, lower index first, one of each bank and one read in all."""
     banks, reading, result = set(), False, []
     for client in [*writes, *reads]:
-        wants = client.now["bank"] if client.now else None
+        wants = client.first["bank"] if client.first else None
         result.append(wants is not None and wants not in banks and not (reading and client in reads))
         banks.add(wants)
         reading |= wants is not None and client in reads
@@ -66,12 +77,14 @@ async def random_clients(dut, writing: str, reading: str) -> None:
         client.port["valid"].value = 0
     dut.address.value = 0
     await start(dut)
-    memory: dict[tuple[int, int], int] = {}
-    marks, answers = [0] * WRITES, {}  # what is due in this cycle; (client, word) by cycle
-    words, read = {}, 0
+    written: dict[tuple[int, int], int] = {}  # by turns so far
+    memory: dict[tuple[int, int], int] = {}  # as the array sees it
+    marks, answers, words = {}, {}, {}  # what is due, by cycle: a mark per client; (client, word); the array's words
+    landing = [[] for _ in range(WRITE_LATENCY)]  # writes on their way, by the cycles since their turn
+    read = 0
     for cycle in range(600):
-        for n in range(WRITES):
-            assert int(getattr(dut, f"marks__{n}").value) == marks[n]
+        for n, mark in enumerate(marks.pop(cycle, [0] * WRITES)):
+            assert int(getattr(dut, f"marks__{n}").value) == mark, f"cycle {cycle}: mark {n}"
         answer = answers.pop(cycle, None)
         for n in range(READS):
             assert bool(getattr(dut, f"answers__{n}").value) == (answer is not None and answer[0] == n)
@@ -87,23 +100,24 @@ async def random_clients(dut, writing: str, reading: str) -> None:
         for client in (*writes, *reads):
             client.offer()
         await ReadOnly()
-        served = allowed(writes, reads)
-        taken = [client.settle(ok, f"client {n}") for n, (client, ok) in enumerate(zip([*writes, *reads], served, strict=True))]
-        for n, request in enumerate(taken[WRITES:]):
+        everyone = [*writes, *reads]
+        turns = [client.settle(ok) for client, ok in zip(everyone, served(writes, reads), strict=True)]
+        for n, request in enumerate(turns[WRITES:]):
             if request:
-                answers[cycle + ANSWER_LATENCY] = n, memory.get((request["bank"], request["address"]))
-        # The array does not ask for a word in the very cycle in which it is written.
-        clashes = {request["bank"] for request in taken[:WRITES] if request and request["address"] == address}
+                # Its client's register is behind it.
+                answers[cycle + ANSWER_LATENCY - StreamRegister.LATENCY] = n, written.get((request["bank"], request["address"]))
+        marks[cycle + WRITE_LATENCY] = [request["mark"] if request else 0 for request in turns[:WRITES]]
+        written |= {(r["bank"], r["address"]): r["data"] for r in turns[:WRITES] if r}
+        # The array does not ask for a word in the very cycle in which it gets into the memory.
+        landing.insert(0, [request for request in turns[:WRITES] if request])
+        memory |= {(r["bank"], r["address"]): r["data"] for r in landing.pop()}
+        clashes = {request["bank"] for request in landing[-1] if request["address"] == address}
         known = {bank: memory[bank, address] for bank in range(CONFIG.pixels) if (bank, address) in memory}
         words[cycle + READ_LATENCY] = {bank: word for bank, word in known.items() if bank not in clashes}
-        marks = [0] * WRITES
-        for n, request in enumerate(taken[:WRITES]):
-            if request:
-                memory[request["bank"], request["address"]] = request["data"]
-                marks[n] = request["mark"]
         await FallingEdge(dut.clk)
     # Who writes often leaves nothing of a single bank.
     assert read > 2 or (CONFIG.pixels == 1 and writing != "rare")
+    assert max(client.longest for client in reads) == 2
 
 
 @cocotb.test()

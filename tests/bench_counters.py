@@ -8,6 +8,10 @@ from cocotb_harness import start
 
 from narrows.hw.counters import BLOCKS, NAMES, WORDS
 
+#: Cycles from ``block`` or ``clear`` to ``blocks``, and from ``block`` to the first cycle in which its account's first word can be
+#: asked for; the others follow.
+COUNT_LATENCY, WORD_LATENCY = 2, 4
+
 
 async def account(dut, rng: random.Random, blocks: int) -> list[list[int]]:
     """Events of so many blocks; what each counted. A block's last cycle is the one before ``block``."""
@@ -21,12 +25,18 @@ async def account(dut, rng: random.Random, blocks: int) -> list[list[int]]:
             await FallingEdge(dut.clk)
         sums.append(now)
         now = [0] * len(NAMES)
-    dut.block.value, dut.run.value = 1, 0
-    await FallingEdge(dut.clk)
-    dut.block.value = 0
-    for _ in range(WORDS):
-        await FallingEdge(dut.clk)
+    await close(dut)
     return sums
+
+
+async def close(dut) -> None:
+    """The end of the last block, up to when its first word can be asked for."""
+    before = int(dut.blocks.value)
+    dut.block.value, dut.run.value, dut.index.value = 1, 0, 0
+    for cycle in range(1, WORD_LATENCY + 1):
+        await FallingEdge(dut.clk)
+        dut.block.value = 0
+        assert int(dut.blocks.value) == min(before + (cycle >= COUNT_LATENCY), BLOCKS)
 
 
 async def read_back(dut, sums: list[list[int]]) -> None:
@@ -44,6 +54,8 @@ async def clear(dut, rng: random.Random) -> None:
     dut.clear.value, dut.run.value, dut.events.value, dut.block.value = 1, 1, (1 << len(NAMES)) - 1, rng.getrandbits(1)
     await FallingEdge(dut.clk)
     dut.clear.value = dut.run.value = dut.block.value = 0
+    for _ in range(COUNT_LATENCY - 1):
+        await FallingEdge(dut.clk)
     assert int(dut.blocks.value) == 0
 
 
@@ -73,9 +85,5 @@ async def wide(dut) -> None:
     dut.run.value, dut.events.value = 1, 1
     for _ in range(70_000):
         await FallingEdge(dut.clk)
-    dut.run.value, dut.block.value = 0, 1
-    await FallingEdge(dut.clk)
-    dut.block.value = 0
-    for _ in range(WORDS):
-        await FallingEdge(dut.clk)
+    await close(dut)
     await read_back(dut, [[70_000, *[0] * (len(NAMES) - 1)]])

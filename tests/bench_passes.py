@@ -23,8 +23,10 @@ OUTPUTS = (
     "running", "waits_weights", "waits_data",
 )  # fmt: skip
 #: Cycles from the cycle that completes a group's credits to its first op.
-CREDIT_LATENCY = 4
-#: Cycles from the one in which a group may begin to that in which the next one of its stage may, if it is over by then.
+CREDIT_LATENCY = 6
+#: Cycles from a group's last op to what it sets free, beyond the op's own register.
+FREE_LATENCY = 1
+#: Cycles from the one in which a group may be taken to that in which the next one of its stage may.
 GROUP_LATENCY = 2
 
 
@@ -88,57 +90,106 @@ def first_words(case: dict) -> dict[str, tuple[int, int]]:
 
 
 @dataclass
+class Stage:
+    """A pass on its way: groups wait for credits, one waits behind the one whose ops are made, two ops wait to be chosen."""
+
+    name: str
+    left: list[Group] = field(default_factory=list)
+    had_left: bool = False  # a cycle before
+    ready: bool = False  # the credits of the first group left are there
+    lacks: bool = False
+    following: Group | None = None
+    active: Group | None = None
+    at: int = 0  # op within the active group
+    head: list[tuple[dict, Group | None]] = field(default_factory=list)  # ops, a group's last one with the group
+
+    @property
+    def running(self) -> bool:
+        return bool(self.left or self.following or self.active or self.head)
+
+    @property
+    def wants_weights(self) -> bool:
+        return self.lacks and not (self.following or self.active or self.head)
+
+    def has(self, given: dict, *credits: str) -> bool:
+        """Whether the first group left has these credits in a cycle's ``given``."""
+        return all(given.get(f"{self.name}_{name}", given.get(name, -1)) >= self.left[0].needs[name] for name in credits)
+
+    def step(self, before: dict, pop: bool) -> None:
+        """A cycle, with what was given in the one ``before``; ``pop``: the head's first op leaves."""
+        take = self.ready and not self.following
+        asks = bool(self.left)
+        self.ready = asks and self.had_left and not take and self.has(before, "weights", "constants", "available", "freed")
+        self.lacks = asks and not self.has(before, "weights", "constants")
+        self.had_left = asks
+        fire = self.active is not None and len(self.head) < 2
+        if pop:
+            self.head.pop(0)
+        finish = fire and self.at == len(self.active.ops) - 1
+        if fire:
+            self.head.append((self.active.ops[self.at], self.active if finish else None))
+            self.at += 1
+        if finish or self.active is None:
+            self.active, self.following, self.at = self.following, None, 0
+        if take:
+            self.following = self.left.pop(0)
+
+
+@dataclass
 class Model:
     """What the sequencer should do in each cycle, from what it was given in the cycles before."""
 
     case: dict
-    left: dict[str, list[Group]] = field(default_factory=dict)
-    at: int = 0  # op within the owner's group
+    stages: dict[str, Stage] = field(default_factory=lambda: {name: Stage(name) for name in STAGES})
     owner: str | None = None
-    cycle: int = 0
-    since: dict[str, int] = field(default_factory=dict)  # from when on the first group left may go
-    not_before: dict[str, int] = field(default_factory=dict)
+    over: list[tuple[str, Group] | None] = field(default_factory=lambda: [None] * FREE_LATENCY)  # groups, by when they ended
+    before: dict = field(default_factory=dict)
 
-    def step(self, given: list[dict], expected: dict) -> None:
-        """One more cycle, the last of ``given``; ``expected`` becomes the outputs of the next."""
-        now = given[-1]
-        self.cycle += 1
-        expected["begin"], expected["op"], expected["valid"] = 0, None, 0
-        expected["released_weights"], expected["released_constants"] = expected.pop("release", (
-            expected["released_weights"], expected["released_constants"]))  # fmt: skip
-        ready = []
-        for stage in reversed(STAGES):
-            left = self.left.get(stage)
-            if left and all(len(given) > 2 and given[-CREDIT_LATENCY].get(f"{stage}_{name}", -1) >= n for name, n in left[0].needs.items()):
-                if self.cycle < self.not_before.get(stage, 0):
-                    continue
-                self.since.setdefault(stage, self.cycle)
-                begins = left[0].ops[self.at if self.owner == stage else 0]["begin"]
-                if not (stage == "project" and begins and now["hold"]):
-                    ready.append(stage)
-        stage = self.owner or (ready[0] if ready else None)
-        if stage in ready:
-            group = self.left[stage][0]
-            op = expected["op"] = group.ops[self.at]
-            expected["valid"], expected["begin"] = 1, int(stage == "project" and op["begin"])
-            self.owner, self.at = stage, self.at + 1
-            if self.at == len(group.ops):
-                self.left[stage].pop(0)
-                self.not_before[stage] = self.since.pop(stage) + GROUP_LATENCY
-                self.owner, self.at = None, 0
-                if group.consumed is not None:
-                    expected[f"{stage}_consumed"] = group.consumed
-                if group.released:
-                    expected["release"] = group.released
-        for stage in STAGES:
-            if now[f"start_{stage}"]:
-                self.left[stage] = order(self.case, stage)
-                expected[f"{stage}_consumed"] = 0
-        expected["running"] = int(any(self.left.values()))
+    @property
+    def busy(self) -> bool:
+        return any(self.over) or any(stage.running for stage in self.stages.values())
+
+    def step(self, now: dict, expected: dict) -> None:
+        """One more cycle, in which ``now`` is given; ``expected`` becomes the outputs of the next."""
+        stages = self.stages
+        stage = self.owner or ("project" if self.may_go("project", now) else "expand")
+        fire = self.may_go(stage, now)
+        wants_weights = any(each.wants_weights for each in stages.values())
+        expected["waits_weights"] = int(not fire and wants_weights)
+        expected["waits_data"] = int(not fire and not wants_weights and any(each.running for each in stages.values()))
+        expected["begin"], expected["op"], expected["valid"] = 0, None, int(fire)
+        ended = None
+        if fire:
+            op, group = stages[stage].head[0]
+            expected["op"], expected["begin"] = op, int(stage == "project" and op["begin"])
+            self.owner, ended = (None, (stage, group)) if group else (stage, None)
+        self.over.append(ended)
+        self.free(self.over.pop(0), expected)
+        for each in stages.values():
+            each.step(self.before, fire and each.name == stage)
+            if now[f"start_{each.name}"]:
+                each.left = order(self.case, each.name)
+                expected[f"{each.name}_consumed"] = 0
+        self.before = now
+        expected["running"] = int(any(each.running for each in stages.values()))
+
+    def may_go(self, stage: str, now: dict) -> bool:
+        """Whether a stage has an op that may be done in this cycle if it is its turn."""
+        head = self.stages[stage].head
+        return bool(head) and not (stage == "project" and head[0][0]["begin"] and now["hold"])
+
+    def free(self, ended: tuple[str, Group] | None, expected: dict) -> None:
+        if ended is None:
+            return
+        stage, group = ended
+        if group.consumed is not None:
+            expected[f"{stage}_consumed"] = group.consumed
+        if group.released:
+            expected["released_weights"], expected["released_constants"] = group.released
 
 
 def check(case: dict, cycle: int, got: dict, want: dict, running_before: int) -> None:
-    for name in OUTPUTS[:1] + OUTPUTS[2:8]:
+    for name in OUTPUTS[:1] + OUTPUTS[2:]:
         width = 1 << (COUNT_BITS if name.startswith("released") else POSITION_BITS)
         assert got[name] == want[name] % width, f"cycle {cycle}: {name} is {got[name]}, not {want[name]}: {case}"
     assert got["valid"] + got["waits_weights"] + got["waits_data"] == running_before, f"cycle {cycle}: {got}"
@@ -182,12 +233,11 @@ class Credits:
     def cycle(self) -> dict:
         self.weights = self.more("weights", self.weights, self.end[0])
         self.constants = self.more("constants", self.constants, self.end[1])
-        given = {}
+        given = {"weights": self.weights, "constants": self.constants}
         for stage in self.segments:
             for name, most in (("available", self.case[stage]["plane"]), ("freed", self.produced[stage])):
                 key = f"{stage}_{name}"
                 given[key] = self.now[key] = self.more(key, self.now[key], most)
-            given |= {f"{stage}_weights": self.weights, f"{stage}_constants": self.constants}
         return given
 
 
@@ -216,7 +266,7 @@ async def run(dut, case: dict) -> tuple[list[int], list[tuple[int, bool]]]:
     hold = PATTERNS[case["hold"]](random.Random(case["seed"])) if case["hold"] else None
     starts = [stage for stage in STAGES if stage in case]
     start_at = dict(zip(starts, (0, case["delay"])))
-    given, expected, lasts, ops = [], sample(dut), [], []
+    expected, lasts, ops = sample(dut), [], []
     running_before = 0
     for cycle in range(60_000):
         got = sample(dut)
@@ -229,16 +279,15 @@ async def run(dut, case: dict) -> tuple[list[int], list[tuple[int, bool]]]:
             credits.saw(op)
             if op.last and not op.idle:
                 lasts.append((cycle, bool(op.project)))
-        if cycle > case["delay"] + 1 and not got["running"] and not expected.get("release"):
+        if cycle > case["delay"] + 1 and not model.busy:
             break
         now = credits.cycle()
         now |= {"hold": int(next(hold)) if hold else 0} | {f"start_{s}": int(start_at.get(s) == cycle) for s in STAGES}
         for stage in starts:
             if now[f"start_{stage}"]:
                 credits.begin(stage)
-        given.append(now)
         drive(dut, case, now, credits)
-        model.step(given, expected)
+        model.step(now, expected)
         await FallingEdge(dut.clk)
     else:
         raise AssertionError(f"not over: {case}")

@@ -1,0 +1,14 @@
+"""A stream's register: nothing lost, nothing doubled, at full rate, and no path from one side to the other."""
+
+import pytest
+from amaranth.lib import data
+from cocotb_harness import run_cocotb
+
+from narrows.hw.stream_register import StreamRegister
+
+SHAPES = {"word": 16, "bit": 1, "structure": data.StructLayout({"low": 5, "high": 7})}
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_stream_register(shape: str):
+    run_cocotb(StreamRegister(SHAPES[shape]), "bench_stream_register", env={"SHAPE": shape})
