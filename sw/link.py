@@ -36,12 +36,14 @@ class Link:
     """Commands to the board at ``port``, any object with pyserial's ``read`` and ``write``, and a time-out.
 
     Everything either is done as asked or raises :class:`LinkError`; bytes lost or damaged on the line are sent again. See
-    :class:`narrows.link_session.Session` for ``patience`` and ``baud``. ``block``: data bytes of a frame.
+    :class:`narrows.link_session.Session` for ``patience``, ``baud`` and ``clock``. ``block``: data bytes of a frame.
     """
 
-    def __init__(self, port: Port, *, block: int = BLOCK, patience: float = 0.25, baud: int = 0) -> None:
-        self._port = port
-        self._session = Session(port, patience=patience, baud=baud)
+    def __init__(
+        self, port: Port, *, block: int = BLOCK, patience: float = 0.25, baud: int = 0, clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._port, self._clock = port, clock
+        self._session = Session(port, patience=patience, baud=baud, clock=clock)
         self.identity: Identity = self._session.hello()
         if block < 2 or block % 2 or block > self.identity.max_data:
             raise LinkError(f"Frames must have an even number of data bytes, 2 to {self.identity.max_data}, not {block}.")
@@ -159,9 +161,9 @@ class Link:
 
     def wait(self, *, seconds: float, progress: Callable[[float], None] | None = None) -> Status:
         """Wait for the end of the program that runs; ``progress`` hears the seconds so far. Raises if it takes longer or hangs."""
-        begin = time.monotonic()
+        begin = self._clock()
         while (status := self.status()) & Status.BUSY:
-            passed = time.monotonic() - begin
+            passed = self._clock() - begin
             if status & Status.BAD:
                 raise LinkError("The program made no sense to the engine: it was damaged, or compiled for another one.")
             if status & Status.HUNG:

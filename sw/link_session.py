@@ -68,13 +68,13 @@ class Session:
     """Sends commands over ``port`` and hands their replies on.
 
     ``patience``: seconds without a reply, beside those that the line and the command take, after which commands are repeated;
-    ``baud`` is the line's rate, that of the port unless given.
+    ``baud`` is the line's rate, that of the port unless given. ``clock`` tells the seconds that pass.
     """
 
-    def __init__(self, port: Port, *, patience: float = 0.25, baud: int = 0) -> None:
+    def __init__(self, port: Port, *, patience: float = 0.25, baud: int = 0, clock: Callable[[], float] = time.monotonic) -> None:
         if getattr(port, "timeout", 0) is None:
             raise LinkError("The port has no time-out, so a silent board would be waited for without an end: open it with timeout=0.02.")
-        self._port, self._least_patience = port, patience
+        self._port, self._least_patience, self.clock = port, patience, clock
         self._baud = baud or getattr(port, "baudrate", 0) or 3_000_000
         self._identity: Identity | None = None  # of the session, or none
         self._received = bytearray()
@@ -89,8 +89,8 @@ class Session:
         self.flight.clear()  # what was sent before is answered, or dropped, before this is
         for _ in range(_SILENCES):
             self.write(request.frame(self.next))
-            end = time.monotonic() + self._least_patience
-            while time.monotonic() < end:
+            end = self.clock() + self._least_patience
+            while self.clock() < end:
                 for reply in self.replies(0):
                     if (reply.sequence, reply.command, reply.result) == (self.next, Command.HELLO, Result.OK) and reply.data[:4] == nonce:
                         self._identity = Identity.of(reply.data)
@@ -153,7 +153,7 @@ class _Batch:
         self._again: list[_Pending] = []  # to be sent once more
         self._taken, self._silences = 0, 0
         self._refused: _Pending | None = None
-        self._progress = time.monotonic()
+        self._progress = session.clock()
 
     def run(self) -> None:
         while self._pending or (self._coming and not self._refused):
@@ -174,7 +174,7 @@ class _Batch:
             if command.tries > _TRIES:
                 raise LinkError(f"A command was sent {_TRIES} times without an answer: the line is too noisy, or the board too busy.")
             if not self._session.flight:
-                self._progress = time.monotonic()
+                self._progress = self._session.clock()
             self._session.flight.append((command.sequence, command.size))
             out += command.frame
         if out:
@@ -214,7 +214,7 @@ class _Batch:
                     raise LinkError(f"The board answered {command.request.command.name} with {len(reply.data)} bytes.")
                 command.result, command.data = reply.result, reply.data
                 del waiting[reply.sequence]
-                self._progress, self._silences = time.monotonic(), 0
+                self._progress, self._silences = self._session.clock(), 0
             under_way = {sequence for sequence, _ in flight}
             again = {command.sequence for command in self._again} | set(lost) - under_way
             self._again = [command for sequence, command in waiting.items() if sequence in again]
@@ -240,9 +240,9 @@ class _Batch:
         """After a long silence all that is unanswered is sent again."""
         session = self._session
         waiting = [command for command in self._pending if command.result is None]
-        if waiting and time.monotonic() - self._progress > session.patience(command.request for command in waiting):
+        if waiting and session.clock() - self._progress > session.patience(command.request for command in waiting):
             self._silences += 1
             if self._silences > _SILENCES:
                 raise LinkError(f"The board has stopped answering, after {self._taken} commands of this kind.")
             session.flight.clear()
-            self._again, self._progress = waiting, time.monotonic()
+            self._again, self._progress = waiting, session.clock()

@@ -2,6 +2,7 @@
 
 import random
 import zlib
+from bisect import bisect_left
 
 from link_model import BoardModel
 
@@ -32,7 +33,7 @@ class Board(BoardModel):
 class Line:
     """A port whose other end is ``board``; of so many bytes one, each way, is changed, lost, doubled or has one put before it.
 
-    ``late``: what the board says arrives after up to so many reads.
+    ``late``: what the board says arrives after up to so many reads. A read takes a millisecond by ``clock``.
     """
 
     timeout = 0.0
@@ -57,6 +58,13 @@ class Line:
         del self._coming[: len(ready)]
         return bytes(ready)
 
+    @property
+    def in_waiting(self) -> int:
+        return bisect_left(self._coming, (self._reads + 1, 0))
+
+    def clock(self) -> float:
+        return self._reads / 1000
+
     def damaged(self, data: bytes) -> bytes:
         if not self.faults:
             return data
@@ -74,12 +82,16 @@ class TimedLine(Line):
     """A line of ``baud`` bits per second each way behind a converter that adds ``delay`` seconds each way; ``now``: its clock."""
 
     timeout = 0.02
+    in_waiting = 0
 
     def __init__(self, board: BoardModel, *, baud: int, delay: float) -> None:
         super().__init__(board)
         self.baudrate, self._delay, self.now = baud, delay, 0.0
         self._free = self._back_free = 0.0  # when the line each way has sent all that it was given
         self._arrivals: list[tuple[float, int]] = []
+
+    def clock(self) -> float:
+        return self.now
 
     def write(self, data: bytes) -> int:
         byte_time = 10 / self.baudrate
