@@ -161,12 +161,11 @@ class Stem(wiring.Component):
 
     ``start`` (one cycle, while ``done``) begins a picture; ``fields`` (:func:`narrows.hw.stem_fields.stem_fields`) are
     static from the cycle before until ``done``. Patches lie pixel by pixel in the order of
-    :func:`narrows.hw.stem_fields.stem_layout`, with a
-    ``mark`` of 1 on each one's last word. One is written when the ring has room for it beside those from ``consumed`` on,
-    the number of patches nobody needs any more (from 0 in the second cycle after ``start`` on). A row of patches begins when all
-    lines of the picture that it needs have come; its first word is offered 15 cycles after the last of them.
-    :func:`narrows.hw.stem_fields.stem_pixel_cycles` tells the time per patch. Exactly the picture's words are taken.
-    ``done`` rises when these and the last patch have left.
+    :func:`narrows.hw.stem_fields.stem_layout`, with a ``mark`` of 1 on each one's last word. One is written when the ring has room
+    for it beside those from ``consumed`` on, the number of patches nobody needs any more (from 0 in the second cycle after
+    ``start`` on). A row of patches begins when all lines of the picture that it needs have come; its first word is offered 15
+    cycles after the last of them. :func:`narrows.hw.stem_fields.stem_pixel_cycles` tells the time per patch. Exactly the
+    picture's words are taken. ``done`` rises when these and the last patch have left.
     """
 
     def __init__(self, *, config: EngineConfig):
