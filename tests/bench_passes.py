@@ -280,7 +280,7 @@ async def run(dut, case: dict) -> tuple[list[int], list[tuple[int, bool]]]:
         if cycle:
             check(case, cycle, got, expected, running.pop(0))
             running.append(got["running"])
-        if got["valid"]:
+        if got["valid"] and cycle:  # in the first cycle it is the last op of the block before
             ops.append(cycle)
             op = OP.from_bits(got["op"])
             credits.saw(op)

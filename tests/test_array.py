@@ -49,7 +49,7 @@ def test_array(name: str):
         seed=st.integers(0, 1 << 32),
     )
     component = PointwiseArray(config=config)
-    assert component.latency == 27 + config.outputs
+    assert component.latency == 30 + config.outputs
     run_cocotb(component, "bench_array", cases=cases, env={"CONFIG": name, "LATENCY": component.latency})
 
 

@@ -37,7 +37,7 @@ def test_residual(group: int, lanes: int):
     config = EngineConfig(group=group, outputs=group, requantisers=group, residual_lanes=lanes)
     component = ResidualAdd(config=config, tag_width=TAG_BITS)
     assert component.word_cycles == group // lanes
-    assert component.latency == ResidualLane.LATENCY + group // lanes + 2 == 29 + group // lanes
+    assert component.latency == ResidualLane.LATENCY + group // lanes + 3 == 30 + group // lanes
     env = {
         "GROUP": group,
         "TAG_BITS": TAG_BITS,
