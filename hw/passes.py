@@ -81,6 +81,7 @@ class Pass(wiring.Component):
             weight_after.eq(weight + ~idle),
         ]
         single, one_word = delayed(m, f.cycles == 1, 1, name="single"), delayed(m, f.size == 1, 1, name="one_word")
+        before_end = delayed(m, f.size - 2, 1, name="before_end")
         begin_result = [
             cycles_left.eq(delayed(m, f.cycles - 1, 1, name="cycles")), last.eq(single),
             begin.eq(1), idle.eq(f.lead != 0), idle_left.eq(f.lead), fresh.eq(1),
@@ -88,7 +89,7 @@ class Pass(wiring.Component):
         with m.If(fire):
             m.d.sync += [
                 cycles_left.eq(cycles_left - 1), last.eq(cycles_left == 1), finish.eq((cycles_left == 1) & final_pair), begin.eq(0),
-                at_end.eq(Mux(idle, at_end, Mux(at_end, one_word, address == delayed(m, f.size - 2, 1, name="before_end")))),
+                at_end.eq(Mux(idle, at_end, Mux(at_end, one_word, address == before_end))),
                 idle_left.eq(idle_left - idle), idle.eq(idle & (idle_left != 1)), fresh.eq(idle),
                 address.eq(address_after), weight.eq(weight_after),
             ]
