@@ -34,7 +34,7 @@ class DepthwiseUnit(wiring.Component):
     Result words leave through ``o`` in the order slice, image, row, segment, group, pixel of the segment. One takes
     ``result_cycles`` = max(ceil(kh / 3) * kw, ceil(group / lanes), 2) cycles, without a pause between results, groups, segments and
     rows, as long as all four credits are there, ``o`` keeps up, and it is three cycles or more (below, ``FIFO_WORDS`` results under
-    way are too few).
+    way are too few). A segment that is a single result takes four cycles at least.
     A word is on ``o`` ``latency(config)`` cycles after its last tap was issued.
 
     Credits: ``expanded`` input pixels are in the line buffers (linear: row V times width + column); ``projected`` filtered

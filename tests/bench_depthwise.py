@@ -208,8 +208,12 @@ async def rates(dut) -> None:
     for case in cases():
         sink.cycles.clear()
         block = await run(bench, sink, case["block"])
-        steps = {after - before for before, after in itertools.pairwise(sink.cycles)}
-        assert len(sink.cycles) == block.shape.words() and steps == {case["cycles"]}, f"{steps} in {case}"
+        steps = [after - before for before, after in itertools.pairwise(sink.cycles)]
+        assert len(sink.cycles) == block.shape.words() and set(steps) <= {case["cycles"], max(case["cycles"], 4)}, f"{set(steps)} in {case}"
+        # Only a segment of a single result takes four cycles where a result takes three.
+        shape = block.shape
+        rows, single = shape.slices * shape.images * shape.out_h, (shape.out_w - 1) % shape.segment == 0 and shape.groups == 1
+        assert sum(step != case["cycles"] for step in steps) <= (rows * (shape.segments if shape.segment == 1 else single)), f"{case}"
         taps = DepthwiseAddresses.LATENCY + 1  # from issue to forming
         last = block.shape.result_cycles(CONFIG) - 1
         assert bench.first["o__valid"] - bench.first["forming"] == last - taps + DepthwiseUnit.latency(CONFIG)
