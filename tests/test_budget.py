@@ -26,11 +26,11 @@ def test_it_fits_the_chip(config, most):
 def test_totals():
     assert sum(block_rams(EngineConfig()).values()) == 184
     assert block_rams(ECP5_25F) == {
-        "activation memory": 18, "line buffers": 6, "array weights": 4, "array constants": 4, "depthwise weights": 3,
+        "activation memory": 16, "line buffers": 6, "array weights": 4, "array constants": 4, "depthwise weights": 3,
         "depthwise constants": 2, "rows of the picture": 2, "queues: two readers, writer, descriptors": 4, "queue of results": 1,
         "counters": 2,
     }  # fmt: skip
-    assert sum(block_rams(ECP5_25F).values()) == 46
+    assert sum(block_rams(ECP5_25F).values()) == 44
     assert ECP5_25F.multipliers == 28
 
 
@@ -38,7 +38,7 @@ def test_the_file_describes_the_small_engine():
     assert load_config(Path(boards.__file__).parent / "lfe5u_25f.toml") == ECP5_25F
 
 
-@pytest.mark.parametrize("config", [EngineConfig(), ECP5_25F, replace(ECP5_25F, requantisers=1, depthwise_requantisers=2)])
+@pytest.mark.parametrize("config", [EngineConfig(), ECP5_25F, replace(ECP5_25F, requantisers=2, depthwise_requantisers=2)])
 def test_the_budget_is_that_of_the_gateware(config):
     text = rtlil.convert(Top(config=config), platform=Ecp5(), emit_src=False)
     assert len(re.findall(r"cell \\DP16KD ", text)) == sum(block_rams(config).values())
