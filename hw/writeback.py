@@ -63,8 +63,8 @@ class Writeback(wiring.Component):
 
         # A word waits in `pending` for its shortcut; without a residual it waits for nothing.
         fetched, room = Signal(), Signal()
-        # Two words may come before it is seen.
-        m.d.sync += room.eq(pending.level < _FETCHES - 3)
+        # This cycle's word counts, so that a request on offer, once there is room for it, stays.
+        m.d.sync += room.eq(pending.level < Mux(fetched, _FETCHES - 3, _FETCHES - 2))
         enabled = delayed(m, self.residual.enable, 1, name="enabled")
         m.d.comb += [
             self.read.payload.bank.eq(fetch.bank), self.read.payload.address.eq(fetch.address),
