@@ -109,11 +109,13 @@ class Bench:
         projects = CHOICES[block.case["projects"]](rng)
         dut.fields.value, dut.lines.value = pack(DepthwiseFields, block.fields), pack(LineFields, block.lines)
         dut.word_valid.value = 0
-        await FallingEdge(dut.clk)
+        ahead = block.case.get("ahead", 0)
+        for _ in range(ahead + 1):
+            await self.before(ahead)
         dut.start.value, dut.projected.value = 1, rng.getrandbits(12)  # of the block before
         self.seen = {"forming": 0, "waiting_data": 0, "waiting_weights": 0, "o__valid": 0}
         self.first: dict[str, int] = {}
-        await FallingEdge(dut.clk)
+        await self.before(ahead)
         dut.start.value, dut.projected.value = 0, 0
         marked = projected = checked = 0
         for self.cycles in range(cycles):
@@ -153,6 +155,13 @@ class Bench:
             assert int(getattr(dut, f"{loader.plural}_freed").value) == loader.loaded % (1 << 16) and not loader.words
         taps = block.shape.triples * block.shape.kernel[1]
         assert self.seen["forming"] == taps * block.shape.words()
+
+    async def before(self, ahead: int) -> None:
+        """A cycle up to the start, in which the program may be ahead of the block."""
+        for loader in self.loaders:
+            if ahead:
+                loader.cycle()
+        await FallingEdge(self.dut.clk)
 
 
 class Switch:

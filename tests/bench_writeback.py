@@ -171,6 +171,14 @@ async def rate(dut, residual: bool) -> None:
 
 
 @cocotb.test()
+@cocotb.parametrize(reads=["half", "rare", "alternating"], answers=["half", "rare", "bursts"])
+async def requests_stay(dut, reads: str, answers: str) -> None:
+    """A request is on offer until it is taken, also where answers are slower than requests and words pile up."""
+    await setup(dut)
+    await run(dut, LARGE | {"residual": True, "paces": ALWAYS | {"reads": reads, "answers": answers}})
+
+
+@cocotb.test()
 @cocotb.parametrize(residual=[False, True])
 async def holds_its_depth(dut, residual: bool) -> None:
     """``DEPTH`` words that nobody takes are kept, whatever the pace of the answers."""

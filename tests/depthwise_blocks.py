@@ -71,6 +71,7 @@ def _case(rng: random.Random) -> dict[str, Any]:
         "dtype": rng.choice(("int8", "uint8")),
         "ring": None if many or rng.random() < 0.3 else segment + rng.randint(0, 40),
         "base": rng.randint(0, 500),
+        "ahead": rng.choice((0, 0, 30, 100)),  # cycles before the start in which the program is already read
         **{name: rng.choice(PATTERNS) for name in ("idle", "loads", "projects", "pressure")},
     }
 
