@@ -2,7 +2,7 @@
 
 from enum import IntEnum, IntFlag
 
-from amaranth.hdl import Array, Module, Mux, Signal, signed
+from amaranth.hdl import Array, Module, Mux, ResetInserter, Signal, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -96,8 +96,9 @@ class Top(wiring.Component):
         m.submodules.counters = counters = Counters()
         for name in ("request", "read"):
             wiring.connect(m, getattr(engine, name), getattr(sdram, name))
-        # The engine's queues are far from the pins.
-        m.submodules.words = words_to_write = StreamRegister(timing.part.data_bits)
+        # The engine's queues are far from the pins. What a reset finds here belongs to a request that will never come.
+        words_to_write, over = StreamRegister(timing.part.data_bits), Signal()
+        m.submodules.words = ResetInserter(over)(words_to_write)
         wiring.connect(m, engine.write, words_to_write.i)
         wiring.connect(m, words_to_write.o, sdram.write)
         wiring.connect(m, wiring.flipped(self.host), engine.host)
@@ -132,7 +133,7 @@ class Top(wiring.Component):
             with m.If(engine.done & ~started.any()):
                 m.d.sync += [busy.eq(0), done.eq(1)]
         # A reset lasts until the controller has nothing of the engine's left to do, and a little more, in which it gets there.
-        drained, over = Signal(range(_DRAIN)), Signal()
+        drained = Signal(range(_DRAIN))
         m.d.sync += [
             drained.eq(Mux(self.resetting, drained + 1, 0)), engine.clear.eq(drained == _DRAIN - _CLEAR), over.eq(drained == _DRAIN - 2),
         ]
