@@ -23,7 +23,7 @@ from narrows.hw.depthwise_fields import NO_RING, depthwise_fields
 from narrows.hw.descriptor import pack_descriptor
 from narrows.hw.line_buffer import line_fields
 from narrows.hw.pass_fields import pass_values
-from narrows.hw.program import WIDE, Kind, header, lane_bytes, lanes
+from narrows.hw.program import WIDE, Kind, fits_rings, header, lane_bytes, lanes
 from narrows.hw.requantise import output_range
 from narrows.hw.residual import residual_fields
 from narrows.hw.stem_fields import stem_fields
@@ -75,6 +75,12 @@ class _Stream:
             part = min(0xFFFF, count - start)
             self.parts += [header(kind, part, zero_point=zero_point, signed=signed), body[start * size : (start + part) * size]]
 
+    def append(self, other: _Stream) -> None:
+        """All packets of ``other``."""
+        self.parts += other.parts
+        for kind, count in other.counts.items():
+            self.counts[kind] += count
+
 
 @dataclass(frozen=True, eq=False)
 class _Stage:
@@ -88,18 +94,32 @@ class _Stage:
 class _BlockCompiler:
     """One block's descriptor and packets."""
 
-    def __init__(self, plan: BlockPlan, config: EngineConfig, *, last: bool):
-        self._plan, self._config, self._last = plan, config, last
+    def __init__(self, plan: BlockPlan, config: EngineConfig, *, first: bool = False, last: bool = False):
+        self._plan, self._config, self._first, self._last = plan, config, first, last
         self._block = plan.block
         self._signed = plan.block.output.dtype == "int8"
 
     def write(self, stream: _Stream) -> None:
-        """Append the block to the program."""
-        plan, config = self._plan, self._config
+        """Append the block to the program.
+
+        The first block's descriptor comes last if it may: once it starts, its picture goes first on the bus, and weights wait.
+        """
+        descriptor, packets = _Stream(self._config), _Stream(self._config)
+        descriptor.put(Kind.DESCRIPTOR, pack_descriptor(self._config, self.descriptor(stream)))
+        self._packets(packets)
+        if self._first and fits_rings(self._config, packets.counts):
+            stream.append(packets)
+            stream.append(descriptor)
+        else:
+            stream.append(descriptor)
+            stream.append(packets)
+
+    def _packets(self, stream: _Stream) -> None:
+        """Weights and constants."""
+        plan = self._plan
         expand = self._expand() if self._block.expand else None
         depthwise = self._depthwise() if self._block.depthwise else None
         project = self._project() if self._block.project else None
-        stream.put(Kind.DESCRIPTOR, pack_descriptor(config, self.descriptor(stream)))
         if expand is not None and depthwise is not None:
             # Plane mode: a few slices at a time, so that what the depthwise unit needs is there when its slice is.
             per_slice = plan.slice_groups * plan.expand_depth
@@ -262,7 +282,7 @@ class _BlockCompiler:
 
 def check_fields(plan: BlockPlan, config: EngineConfig) -> None:
     """``ValueError`` where a unit's fields can't hold what was planned."""
-    compiler = _BlockCompiler(plan, config, last=False)
+    compiler = _BlockCompiler(plan, config)
     pack_descriptor(config, compiler.descriptor(_Stream(config)))
 
 
@@ -270,5 +290,5 @@ def compile_plan(plan: Plan) -> Program:
     """The program of ``plan``; ``ValueError`` where a unit's fields can't hold what was planned."""
     stream = _Stream(plan.config)
     for block in plan.blocks:
-        _BlockCompiler(block, plan.config, last=block is plan.blocks[-1]).write(stream)
+        _BlockCompiler(block, plan.config, first=block is plan.blocks[0], last=block is plan.blocks[-1]).write(stream)
     return Program(plan, b"".join(stream.parts))
