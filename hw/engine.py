@@ -79,7 +79,8 @@ class Engine(wiring.Component):
             "depthwise": DepthwiseUnit(config=config), "writeback": Writeback(config=config),
             "stem": Stem(config=config), "load": ActivationLoad(config=config), "store": ActivationStore(config=config),
             "source": MemoryReader(depth=READ_AHEAD), "program_reader": MemoryReader(depth=READ_AHEAD), "sink": MemoryWriter(),
-            "arbiter": MemoryArbiter(readers=3, writers=2, guests=1), "descriptors": Queue(width=16, depth=512),
+            # A block ends when its output has left; the program runs ahead of need.
+            "arbiter": MemoryArbiter(readers=3, writers=2, patient=1, guests=1), "descriptors": Queue(width=16, depth=512),
             "depthwise_weights": LaneMemory(load=depthwise_weight_load(config), lanes=3),
             "depthwise_constants": LaneMemory(load=depthwise_constant_load(config), lanes=config.depthwise_requantisers),
         }

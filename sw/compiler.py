@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,6 +12,7 @@ from narrows.constants import (
     Channels,
     depthwise_constants,
     depthwise_weights,
+    groups_of,
     pack_constants,
     pointwise_weights,
     pool_channels,
@@ -35,7 +37,7 @@ from narrows.plan import BlockPlan, Plan, depthwise_geometry
 _UNLIMITED = (1 << 19) - 1
 
 #: Slices whose weights and constants share packets in plane mode: few headers, and no memory fills with what is not due.
-_CHUNK_WORDS = 64
+CHUNK_WORDS = 64
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,13 +125,14 @@ class _BlockCompiler:
         if expand is not None and depthwise is not None:
             # Plane mode: a few slices at a time, so that what the depthwise unit needs is there when its slice is.
             per_slice = plan.slice_groups * plan.expand_depth
-            chunk = max(1, _CHUNK_WORDS // per_slice) if plan.mode == "plane" else 1
+            chunk = max(1, CHUNK_WORDS // per_slice) if plan.mode == "plane" else 1
             for first in range(0, plan.slices, chunk):
                 groups = slice(first * plan.slice_groups, (first + chunk) * plan.slice_groups)
                 self._put(stream, Kind.CONSTANTS, Kind.WEIGHTS, expand, groups)
                 self._put(stream, Kind.DEPTHWISE_CONSTANTS, Kind.DEPTHWISE_WEIGHTS, depthwise, groups)
         if project is not None:
-            self._put(stream, Kind.CONSTANTS, Kind.WEIGHTS, project, slice(None))
+            for groups in project_chunks(plan, self._config):
+                self._put(stream, Kind.CONSTANTS, Kind.WEIGHTS, project, groups)
 
     def _put(self, stream: _Stream, constants: Kind, weights: Kind, stage: _Stage, groups: slice) -> None:
         wide = {narrow: kind for kind, narrow in WIDE.items()}
@@ -160,7 +163,11 @@ class _BlockCompiler:
         plan, conv = self._plan, self._block.project
         assert conv is not None
         from_picture = self._block.from_picture and self._block.depthwise is None
-        return self._pointwise(conv, conv.inputs[0], groups=plan.project_groups, depth=plan.project_depth, from_picture=from_picture)
+        every = groups_of(conv.output.shape[2], self._config)
+        stage = self._pointwise(conv, conv.inputs[0], groups=every, depth=plan.project_depth, from_picture=from_picture)
+        groups = slice(plan.channels.start // self._config.outputs, None)
+        groups = slice(groups.start, groups.start + plan.project_groups)
+        return dataclasses.replace(stage, weights=stage.weights[groups], constants=stage.constants[groups])
 
     def _depthwise(self) -> _Stage:
         stage, groups = self._block.depthwise, self._plan.expand_groups
@@ -278,6 +285,12 @@ class _BlockCompiler:
             shortcut = plan.source
             values["shortcut"] = walk_fields(base=shortcut.base, size=shortcut.size, stride=shortcut.groups, groups=groups)
         return values
+
+
+def project_chunks(plan: BlockPlan, config: EngineConfig) -> list[slice]:
+    """Project's groups whose constants come before their weights: all, but no more than the constants' memory holds."""
+    size = plan.project_groups if plan.project_groups <= config.constant_words else config.constant_words // 2
+    return [slice(first, min(first + size, plan.project_groups)) for first in range(0, plan.project_groups, size)]
 
 
 def check_fields(plan: BlockPlan, config: EngineConfig) -> None:

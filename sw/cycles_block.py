@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import pairwise
 
+from narrows.compiler import project_chunks
 from narrows.cycles_feed import Load, Positions, Stem, Store
 from narrows.cycles_latency import QUIET_TO_BLOCK, START_TO_FIRE, WRITE_TO_POSITION, Latencies
 from narrows.cycles_memory import Bus, Program
@@ -256,5 +257,7 @@ def block_packets(plan: BlockPlan, config: EngineConfig, *, descriptor: int, con
             if taps:
                 packets.append((Kind.DEPTHWISE_WEIGHTS, groups * taps))
     if block.project is not None:
-        packets += [(Kind.CONSTANTS, plan.project_groups), (Kind.WEIGHTS, plan.project_groups * plan.project_depth)]
+        for groups in project_chunks(plan, config):
+            count = groups.stop - groups.start
+            packets += [(Kind.CONSTANTS, count), (Kind.WEIGHTS, count * plan.project_depth)]
     return packets

@@ -125,7 +125,7 @@ class Bus:
         """The next request to be taken, and when."""
         free = max(self._slots[0], self._last_take + TAKE_TO_TAKE)
         best: tuple[int, Reader | Writer] | None = None
-        for client in (self.source, self.program, self.sink):
+        for client in (self.source, self.sink, self.program):
             if client is None:
                 continue
             offered = client.request()

@@ -12,7 +12,8 @@ from made_network import Made, mobilenet_v1, mobilenet_v2
 from narrows.api import build_program
 from narrows.hw.config import EngineConfig
 from narrows.plan import BlockPlan, Plan, depthwise_geometry
-from narrows.planner import DoesNotFit, plan_network
+from narrows.planner import DoesNotFit
+from narrows.schedule import plan_network
 
 WIDTHS, RESOLUTIONS = (0.35, 0.5, 0.75, 1.0, 1.3, 1.4), (96, 128, 160, 192, 224)
 
