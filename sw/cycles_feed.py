@@ -211,7 +211,7 @@ class Store:
                 if waited >= len(self.writer.done):
                     return
                 if waited >= 0:
-                    cycle = max(cycle, self.writer.done[waited] - BURST + part)
+                    cycle = max(cycle, self.writer.done[waited] - BURST + part - 4)
                 step = min(BURST * (index + 1), end) - self._word
                 self._word += step
                 cycle += step
