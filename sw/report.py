@@ -62,7 +62,7 @@ def print_run(result: dict[str, Any]) -> None:
         ("latency", _count(result["latency_cycles"]), f"cycles, {1e-3 * result['latency_cycles'] / clock:.2f} ms {_together(result)}"),
         ("frames per second", f"{result['frames_per_second']:.1f}", f"at {clock} MHz"),
         ("utilisation", f"{result['utilisation']:.1%}", f"{result['macs'] / 1e6:.2f} M MAC on {result['multipliers']} multipliers"),
-        ("external memory", _bytes(result["dram_read_bytes"] // images), f"read per frame, {_bytes(result['dram_write_bytes'] // images)} written"),
+        ("external memory", _bytes(result["dram_read_bytes"] // images), f"read, {_bytes(result['dram_write_bytes'] // images)} written"),
         ("  of block interiors", _bytes(result["interior_bytes_to_dram"]), "to external memory"),
         ("on-chip memory", _bytes(result["onchip_bytes"]), f"engine {result['engine']}"),
     ]))  # fmt: skip
