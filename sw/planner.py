@@ -93,9 +93,10 @@ class BlockPlanner:
         if block.depthwise is None:
             return [lambda spill: (self._pointwise(block, spill),)]
         interior = groups_of(block.depthwise.output.shape[2], config)
+        by_rows = self._slices is None and self._images == 1 and self._request.into is None
         ways: list[Callable[[bool], tuple[BlockPlan, ...]]] = []
         if self._slices is None:
-            if self._images == 1:
+            if by_rows:
                 ways.append(lambda spill: (self._rows(block, spill, self._request.resident),))
             # One group a slice needs the least room; more per slice cost line buffers and gain nothing.
             counts = [interior]
@@ -106,7 +107,7 @@ class BlockPlanner:
         ways += [lambda spill, t=t: (self._plane(block, spill, t),) for t in counts]
         if self._images > 1 and block.project is not None and block.add is None:
             ways.append(lambda spill: self._parted(block, spill, counts[0]))
-        if self._slices is None and self._images == 1:
+        if by_rows:
             ways.append(lambda spill: (self._rows(block, spill, share=1.0),))
         return ways
 
