@@ -50,10 +50,12 @@ def _bytes(bursts: list[tuple[int, int]], until: int) -> int:
     total = 0
     rest: list[tuple[int, int]] = []
     for cycle, words in bursts:
-        count = max(0, min(words, until - cycle))
+        if cycle + words <= until:
+            total += words
+            continue
+        count = max(0, until - cycle)
         total += count
-        if count < words:
-            rest.append((cycle + count, words - count))
+        rest.append((cycle + count, words - count))
     bursts[:] = rest
     return 2 * total
 

@@ -1,11 +1,15 @@
 """External memory in the cycle model: bursts of clients by precedence, and the program that runs ahead of the engine.
 
 Everything is worked out when it is asked for: a time that depends on something the engine has not done yet is ``None``.
+
+A frame has tens of thousands of bursts, and a prediction should take a tenth of a second: where each of them passes, comparisons
+stand in place of ``min`` and ``max``, which are calls.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections import deque
 from collections.abc import Callable, Sequence
 
 from narrows.cycles_latency import (
@@ -33,6 +37,9 @@ class Reader:
     ``arrivals``: cycle of every burst's first word at the FIFO's end; ``pops``: the cycle after its last word was taken.
     """
 
+    #: Which way its words go.
+    reads = True
+
     def __init__(self, start: int, address: int, words: int):
         self._first = address // 2
         self.words = words
@@ -52,7 +59,8 @@ class Reader:
             self.take()
             if index - _AHEAD >= len(self.pops):
                 return None
-        return max(self._offered, self.pops[index - _AHEAD] + ROOM_TO_REQUEST - 1)
+        room, offered = self.pops[index - _AHEAD] + ROOM_TO_REQUEST - 1, self._offered
+        return room if room > offered else offered
 
     def address(self) -> int:
         """Word address of the next burst."""
@@ -60,7 +68,8 @@ class Reader:
 
     def length(self) -> int:
         """Words of the next burst."""
-        return min(BURST, self.words - BURST * len(self.arrivals))
+        left = self.words - BURST * len(self.arrivals)
+        return left if left < BURST else BURST
 
     def taken(self, cycle: int, arrival: int) -> None:
         """The request was taken; its first word will be at ``o`` in cycle ``arrival``."""
@@ -77,6 +86,8 @@ class Writer:
 
     ``fill`` adds to it what has become known.
     """
+
+    reads = False
 
     def __init__(self, address: int, fill: Callable[[], None]) -> None:
         self._first, self._fill = address // 2, fill
@@ -112,7 +123,7 @@ class Bus:
         self._end = 0  # of the latest burst's READs or WRITEs
         self._read = True
         # When the latest bursts that begin make room for another in the queue before them.
-        self._slots = [0] * (BURSTS_IN_FLIGHT - 1)
+        self._slots = deque([0] * (BURSTS_IN_FLIGHT - 1), maxlen=BURSTS_IN_FLIGHT - 1)
         self._last_take = 0
         self._ticks = 0  # refreshes that were made, of one every so many cycles
         self._rows: dict[int, int] = {}  # the open row of each bank
@@ -123,7 +134,9 @@ class Bus:
 
     def _next(self) -> tuple[int, Reader | Writer] | None:
         """The next request to be taken, and when."""
-        free = max(self._slots[0], self._last_take + TAKE_TO_TAKE)
+        free, after = self._slots[0], self._last_take + TAKE_TO_TAKE
+        if after > free:
+            free = after
         best: tuple[int, Reader | Writer] | None = None
         for client in (self.source, self.sink, self.program):
             if client is None:
@@ -152,8 +165,10 @@ class Bus:
 
     def _serve(self, take: int, client: Reader | Writer) -> None:
         latencies, length = self._latencies, client.length()
-        before, read = self._end, isinstance(client, Reader)
-        start = max(before if read or not self._read else before + latencies.turnaround, take + REQUEST_TO_READ)
+        before, read = self._end, client.reads
+        start, asked = before if read or not self._read else before + latencies.turnaround, take + REQUEST_TO_READ
+        if asked > start:
+            start = asked
         due = start // latencies.refresh_interval - self._ticks
         if due and start - before >= latencies.idle_refresh:
             self._ticks += due  # made in passing, while nothing was asked for
@@ -171,7 +186,7 @@ class Bus:
             self._rows[bank] = row
         self._bank = bank
         self._end, self._read = start + length, read
-        self._slots = [*self._slots[1:], start + START_TO_SLOT]
+        self._slots.append(start + START_TO_SLOT)
         self._last_take = take
         if not read:
             self.writes.append((start, length))
@@ -247,28 +262,36 @@ class ProgramStream(Reader):
 
     def take(self) -> bool:
         """Take one burst, or what is left of it, as far as room is known."""
-        if len(self.pops) == len(self.arrivals):
-            return False
         index = len(self.pops)
+        if index == len(self.arrivals):
+            return False
         if not self._burst_left:
             self._burst_left = min(BURST, self.words - BURST * index)
-        cycle = max(self._cycle, self.arrivals[index])
+        cycle, arrived = self._cycle, self.arrivals[index]
+        if arrived > cycle:
+            cycle = arrived
         left = before = self._burst_left
         while left:
             if not self._left:
                 self._piece += 1
                 self._left = self._pieces[self._piece][1]
             number = self._pieces[self._piece][0]
-            step = min(left, self._left)
+            step = left if left < self._left else self._left
             if number >= 0:
                 ring = self.rings[number]
                 size, part = ring.size, self._part
-                room = ring.room() if not part else (1, 0)
-                if room is None:
-                    self.blocked = number
-                    break
-                cycle = max(cycle, room[1])
-                step = min(step, room[0] * size - part)
+                if part:  # of a word that has its room
+                    step = min(step, size - part)
+                else:
+                    room = ring.room()
+                    if room is None:
+                        self.blocked = number
+                        break
+                    words, since = room
+                    if since > cycle:
+                        cycle = since
+                    if words * size < step:
+                        step = words * size
                 whole, self._part = divmod(part + step, size)
                 if whole:
                     ring.load(whole, cycle + size - part - 1 + self._latency)
