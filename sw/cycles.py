@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 from narrows.cycles_block import BlockRun, Counts, Deadlock, block_packets
 from narrows.cycles_latency import DESCRIPTOR_QUEUE, DESCRIPTOR_TO_START, Latencies
-from narrows.cycles_memory import Bus, Program, ProgramStream, Ring
+from narrows.cycles_memory import Bus
+from narrows.cycles_program import Program, ProgramStream, Ring
 from narrows.hw.config import EngineConfig
 from narrows.hw.depthwise_geometry import constant_words
 from narrows.hw.descriptor import descriptor_words

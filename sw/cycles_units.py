@@ -21,7 +21,7 @@ from narrows.cycles_latency import (
     Latencies,
     fire_to_pop_constants,
 )
-from narrows.cycles_memory import Program
+from narrows.cycles_program import Program
 from narrows.hw.config import EngineConfig
 from narrows.hw.depthwise_geometry import DepthwiseGeometry, constant_words
 from narrows.hw.program import RINGS, Kind
