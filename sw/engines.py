@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import get_args, get_type_hints
 
 from narrows.boards.board import Board
-from narrows.build import AVAILABLE
+from narrows.build import AVAILABLE, engine_for
 from narrows.hw.budget import block_rams
 from narrows.hw.config import EngineConfig
 from narrows.hw.walker import ADDRESS_BITS
@@ -39,12 +39,12 @@ def fits(config: EngineConfig, device: str) -> bool:
     return used_multipliers(config) <= available["multipliers"] and used_block_rams(config) <= available["block_rams"]
 
 
-def engines_for(board: Board) -> list[EngineConfig]:
-    """Engines for ``board``, with its SDRAM and at its clock: first the one built for it, then those of every shape that fits.
+def engines_for(board: Board, *, clock_mhz: int | None = None) -> list[EngineConfig]:
+    """Engines for ``board``, with its SDRAM and at its clock, or ``clock_mhz``: the one built for it, then those of every shape that fits.
 
     For each shape and share of line buffers and weights, activation memory takes the block RAMs that are left.
     """
-    own = board.config
+    own = engine_for(board, None, clock_mhz)
     found = [own]
     for shape in _shapes(own):
         for lines, weights, constants in _MEMORIES:

@@ -8,17 +8,22 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from narrows.bounds import bounds_of, limit, parts, total
 from narrows.cycles import predict
 from narrows.engines import used_block_rams, used_multipliers
 from narrows.hw.config import EngineConfig
+from narrows.importer import import_network
 from narrows.network import NarrowsError, Network
 from narrows.paper import CLASSES, RESOLUTIONS, WIDTHS, mobilenet_v2
 from narrows.schedule import plan_network
 
 Progress = Callable[[str, float], None]
+
+#: Where engines are compared, two ends of what runs on small chips will do.
+BOARD_WIDTHS, BOARD_RESOLUTIONS = (0.35, 1.0), (224,)
 
 #: Characters of a shortened reason.
 _REASON = 110
@@ -41,11 +46,47 @@ def of_paper(widths: Sequence[float] = WIDTHS, resolutions: Sequence[int] = RESO
     """MobileNetV2 of every width and resolution. Raises :class:`NarrowsError` for one that there is not."""
     try:
         return [
-            Subject(name=f"{width:g}/{side}", network=mobilenet_v2(width, side, classes=classes), width=width, resolution=side)
+            Subject(name=f"{float(width)}/{side}", network=mobilenet_v2(width, side, classes=classes), width=width, resolution=side)
             for width in widths for side in resolutions
         ]
     except ValueError as error:
         raise NarrowsError(str(error)) from None
+
+
+def sweep_all(
+    *, models: Sequence[Path] = (), widths: Sequence[float] | None = None, resolutions: Sequence[int] | None = None,
+    classes: int = CLASSES, board: str | None = None, config: EngineConfig | None = None, clock: int | None = None, batch: int = 1,
+    stream: bool = False, progress: Progress | None = None,
+) -> dict[str, Any]:
+    """What ``narrows sweep`` shows: ``rows`` (see :func:`sweep`), ``board`` and its ``device``, or None.
+
+    ``models``: files in place of the paper's networks. ``board``: compare the engines for it, at ``clock`` MHz if given, fastest first,
+    instead of one (``config``, else the default). Raises :class:`NarrowsError`.
+    """
+    if models and (widths or resolutions):
+        raise NarrowsError("A width and a resolution are the paper's networks'; the files named have their own.")
+    if models:
+        subjects = [Subject(name=path.stem, network=import_network(path)) for path in models]
+    else:
+        few = board is not None
+        subjects = of_paper(
+            widths or (BOARD_WIDTHS if few else WIDTHS), resolutions or (BOARD_RESOLUTIONS if few else RESOLUTIONS), classes=classes
+        )
+    if board is None:
+        rows = sweep(subjects, [config or EngineConfig()], batch=batch, stream=stream, progress=progress)
+        return {"board": None, "device": None, "rows": rows}
+    # amaranth-boards, which knows what board has which chip, may be missing.
+    from narrows.boards import load_board
+    from narrows.engines import engines_for
+
+    chosen = load_board(board)
+    engines = engines_for(chosen, clock_mhz=clock)
+    rows = []
+    for index, subject in enumerate(subjects):
+        part = progress and (lambda words, done, index=index: progress(words, (index + done) / len(subjects)))
+        of_subject = sweep([subject], engines, batch=batch, stream=stream, progress=part)
+        rows += sorted(of_subject, key=lambda row: -row.get("frames_per_second", 0))
+    return {"board": chosen.name, "device": chosen.device, "rows": rows}
 
 
 def sweep(
