@@ -15,8 +15,8 @@ from narrows.hw.walker import ADDRESS_BITS
 #: Block RAMs of the host link, which every board has beside the engine.
 LINK_BLOCK_RAMS = 2
 
-#: Words of line buffers, array weights and array constants: lean, balanced, and ahead with the weights.
-_MEMORIES = ((1024, 256, 256), (2048, 512, 512), (2048, 1024, 512))
+#: Words of line buffers, array weights and array constants where a word has 8 channels: very lean, lean, balanced, ahead with weights.
+_MEMORIES = ((512, 256, 128), (1024, 256, 256), (2048, 512, 512), (2048, 1024, 512))
 
 #: Activation memory comes in steps of so many words. Every bank has as many as addresses reach, at most, and more bytes than these
 #: would hold nothing else: the largest tensor of a width of 1.4.
@@ -48,7 +48,8 @@ def engines_for(board: Board, *, clock_mhz: int | None = None) -> list[EngineCon
     found = [own]
     for shape in _shapes(own):
         for lines, weights, constants in _MEMORIES:
-            config = replace(shape, line_words=lines, weight_words=weights, constant_words=constants)
+            words = {"line_words": lines, "weight_words": weights, "constant_words": constants}
+            config = replace(shape, **{name: 8 * count // shape.group for name, count in words.items()})
             filled = _filled(config, board.device)
             if filled is not None and filled not in found:
                 found.append(filled)
