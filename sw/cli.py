@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
-import json
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from enum import StrEnum
 from importlib.resources import files
 from pathlib import Path
@@ -15,11 +11,10 @@ from typing import Annotated, Any
 
 import typer
 
-from narrows import report
+from narrows import cli_sweep, report
 from narrows.boards import CATALOGUE
+from narrows.cli_options import Clock, Config, Debug, Json, engine, errors, finish
 from narrows.config_file import load_config
-from narrows.hw.config import EngineConfig
-from narrows.hw.top import memory_timing
 from narrows.network import NarrowsError
 
 #: What runs when no model is named: a classifier of handwritten digits, trained and stored here.
@@ -62,15 +57,6 @@ Images = Annotated[
     list[Path] | None,
     typer.Option("--image", "-i", help="A picture (PNG, JPEG), .dat of raw pixels or .npy; repeat for more.", show_default=False),
 ]
-Config = Annotated[
-    Path | None, typer.Option("--config", "-c", help="TOML file of engine settings, lines like [cyan]group = 8[/]; see hw/config.py.")
-]
-Clock = Annotated[
-    int | None, typer.Option("--clock", metavar="MHZ", min=1, help="Clock of engine and memory; the memory's timing in cycles follows it.")
-]
-Json = Annotated[
-    str | None, typer.Option("--json", metavar="FILE", help="Write the result as JSON; - is the standard output, instead of tables.")
-]
 Slices = Annotated[
     int | None,
     typer.Option(min=1, metavar="T", help="Cut every block's interior into T slices of channels, or the next number that fits, "
@@ -86,7 +72,6 @@ Stream = Annotated[
                        "batch in the middle.")
 ]
 BoardName = Annotated[str, typer.Option("--board", "-b", metavar="BOARD", help=f"One of {', '.join(CATALOGUE)}.")]
-Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 
 
 @app.command(
@@ -227,24 +212,15 @@ def doctor(debug: Debug = False) -> None:
             raise NarrowsError("Something that Narrows needs is missing: see the lines above.")
 
 
+cli_sweep.register(app)
+
+
 def defaults(model: Path | None, images: list[Path] | None) -> tuple[Path, list[Path], Path | None]:
     """The model, pictures and labels to run: the embedded ones where none are named."""
     if model is not None:
         return model, images or [], None
     data = Path(str(files("narrows"))) / "data"
     return data / DEFAULT_MODEL, images or sorted((data / "images").glob("*.png")), data / DEFAULT_LABELS
-
-
-def engine(config: Path | None, clock: int | None) -> EngineConfig:
-    """The engine that the options describe."""
-    chosen = EngineConfig() if config is None else load_config(config)
-    if clock is not None:
-        chosen = dataclasses.replace(chosen, sdram_mhz=clock)
-    try:
-        memory_timing(chosen)
-    except ValueError as error:
-        raise NarrowsError(f"This clock does not suit the memory: {error}") from None
-    return chosen
 
 
 def batches(batch: int | None, stream: bool) -> dict[str, Any]:
@@ -260,48 +236,6 @@ def parse_window(text: str | None) -> tuple[int, int] | None:
     if not (first.isdecimal() and end.isdecimal()):
         raise NarrowsError(f"--window {text}: give it as FIRST:END in cycles, for example 10000:12000.")
     return int(first), int(end)
-
-
-def finish(result: dict[str, Any], json_file: str | None, show: Any) -> None:
-    """Write ``result`` as JSON if asked, and show it unless that went to the standard output."""
-    if json_file == "-":
-        typer.echo(json.dumps(result, indent=1))
-        return
-    show(result)
-    if json_file is not None:
-        with errors(False):
-            try:
-                Path(json_file).write_text(json.dumps(result, indent=1) + "\n")
-            except OSError as error:
-                raise NarrowsError(f"{json_file}: can't be written ({error.strerror}).") from None
-
-
-@contextmanager
-def errors(debug: bool) -> Iterator[None]:
-    """Turn whatever goes wrong into one line on the standard error and an exit code."""
-    try:
-        yield
-    except (typer.Exit, typer.Abort, BrokenPipeError):
-        raise
-    except KeyboardInterrupt:
-        typer.echo("narrows: interrupted", err=True)
-        raise typer.Exit(130) from None
-    except NarrowsError as error:
-        if debug:
-            raise
-        typer.echo(f"narrows: {one_line(error)}", err=True)
-        raise typer.Exit(1) from None
-    except Exception as error:
-        if debug:
-            raise
-        what = f"{type(error).__name__}: {one_line(error)}"
-        typer.echo(f"narrows: unexpected {what} -- please report it to the project, with the command and what --debug shows", err=True)
-        raise typer.Exit(1) from None
-
-
-def one_line(error: BaseException) -> str:
-    """The words of ``error`` without line breaks."""
-    return " ".join(str(error).split())
 
 
 def main() -> None:

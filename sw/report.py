@@ -14,6 +14,10 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 from rich.table import Table
 
 from narrows.doctor import Finding
+from narrows.report_parts import count as _count
+from narrows.report_parts import size as _bytes
+from narrows.report_parts import table as _table
+from narrows.report_parts import totals as _totals
 
 #: Columns of a report that goes into a file or a pipe.
 PIPE_WIDTH = 120
@@ -182,34 +186,3 @@ def bar(fraction: float, encoding: str = "utf-8") -> str:
     full, empty = ("█", "░") if encoding.lower().startswith("utf") else ("#", ".")
     filled = round(min(max(fraction, 0.0), 1.0) * BAR)
     return full * filled + empty * (BAR - filled)
-
-
-def _table(*left: str, right: tuple[str, ...] = ()) -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-    for name in left:
-        table.add_column(name, overflow="fold")
-    for name in right:
-        table.add_column(name, justify="right", no_wrap=True)
-    return table
-
-
-def _totals(rows: list[tuple[str, str, str]]) -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
-    table.add_column(style="bold")
-    table.add_column(justify="right")
-    table.add_column()
-    for row in rows:
-        table.add_row(*map(escape, row))
-    return table
-
-
-def _count(value: int) -> str:
-    return f"{value:,}".replace(",", " ")
-
-
-def _bytes(value: int) -> str:
-    """Bytes in the unit that fits: B, KB of 1000 and MB."""
-    for unit, size in (("MB", 1_000_000), ("KB", 1000)):
-        if value >= size:
-            return f"{value / size:.{2 if unit == 'MB' else 1}f} {unit}"
-    return f"{value} B"
