@@ -1,0 +1,143 @@
+"""A board whose engine is the golden model: what the driver talks to, in no time and with every command that came kept."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import zlib
+from collections.abc import Callable
+from contextlib import suppress
+
+import numpy as np
+from link_model import BoardModel
+
+from narrows.compiler import Program
+from narrows.golden import run_network
+from narrows.network import Network
+
+CONTROL, STATUS, PROGRAM_ADDRESS, PROGRAM_WORDS, CYCLES, BLOCKS, COUNTER_INDEX, COUNTER = range(8)
+WATCHDOG = 11
+READY, BUSY, DONE, BAD, HUNG = (1 << bit for bit in range(5))
+
+
+def counter(frame: int, number: int) -> int:
+    """What counter ``number`` (block * 8 + name) says after the ``frame``-th start."""
+    return zlib.crc32(f"{frame} {number}".encode())
+
+
+class EngineModel(BoardModel):
+    """Runs ``networks``, pairs of a program and its network. A block takes ``looks`` reads of STATUS, and 1000 cycles for each.
+
+    The picture is read when the block that needs it ends, as the engine may; the output is in memory when the last one has ended. A
+    program that is not one of those in memory, byte for byte, gives bytes that are wrong. ``hang``: blocks after which nothing more
+    happens; ``bad``: blocks after which the program makes no sense.
+    """
+
+    def __init__(
+        self, *networks: tuple[Program, Network], memory_bytes: int = 1 << 22, looks: int = 1, hang: int | None = None,
+        bad: int | None = None,
+    ) -> None:
+        self.networks, self.looks, self.hang, self.bad = networks, looks, hang, bad
+        self.registers: dict[int, int] = {}
+        self.starts = self.resets = self._looked = 0
+        self._running = self._done = False
+        self._picture = b""
+        config = networks[0][0].plan.config
+        super().__init__(
+            memory=bytearray(memory_bytes), read_register=self._read, write_register=self._write, busy=lambda: self._running,
+            digest=config.digest, clock_hz=config.sdram_mhz * 1_000_000,
+        )
+
+    def _read(self, address: int) -> int:
+        if address == STATUS:
+            self._look()
+            return READY | self._running * BUSY | self._done * DONE | self._at(self.bad) * BAD | self._at(self.hang) * HUNG
+        if address == CYCLES:
+            return 1000 * self._looked
+        if address == BLOCKS:
+            return self._blocks
+        if address == COUNTER:
+            return counter(self.starts, self.registers[COUNTER_INDEX])
+        return self.registers.get(address, 0)
+
+    def _write(self, address: int, value: int) -> None:
+        self.registers[address] = value
+        if address == CONTROL and value & 2:
+            self.resets += 1
+            self._running = self._done = False
+        elif address == CONTROL and value & 1 and not self._running:
+            self.starts += 1
+            self._running, self._done, self._looked, self._picture = True, False, 0, b""
+
+    @property
+    def _blocks(self) -> int:
+        return min(self._looked // self.looks, len(self._run()[0].plan.blocks))
+
+    def _at(self, blocks: int | None) -> bool:
+        return self._running and blocks is not None and self._blocks >= blocks
+
+    def _run(self) -> tuple[Program, Network]:
+        """The program that the registers name, if memory has it, or the first one."""
+        at, words = self.registers.get(PROGRAM_ADDRESS, 0), self.registers.get(PROGRAM_WORDS, 0)
+        image = bytes(self.memory[at : at + 2 * words])
+        return next((pair for pair in self.networks if pair[0].image == image), self.networks[0])
+
+    def _look(self) -> None:
+        if not self._running or self._at(self.hang) or self._at(self.bad):
+            return
+        self._looked += 1
+        program, network = self._run()
+        plan = program.plan
+        if not self._picture and self._blocks > max(n for n, block in enumerate(plan.blocks) if block.picture is not None):
+            self._picture = bytes(self.memory[plan.picture.address : plan.picture.address + plan.picture.bytes])
+        if self._blocks < len(plan.blocks):
+            return
+        self._running, self._done = False, True
+        pixels = np.frombuffer(self._picture, network.input.dtype).reshape(network.input.shape)
+        value = run_network(network, pixels)[-1]
+        store, (height, width, channels) = plan.blocks[-1].store, value.shape
+        whole = np.zeros((height, width, store.bytes // (height * width)), value.dtype)
+        whole[:, :, :channels] = value
+        at, words = self.registers[PROGRAM_ADDRESS], self.registers[PROGRAM_WORDS]
+        if bytes(self.memory[at : at + 2 * words]) != program.image:
+            whole = ~whole
+        self.memory[store.address : store.address + store.bytes] = whole.tobytes()
+
+
+class Server:
+    """``board()`` behind a TCP port, one client after the other, in a thread of its own."""
+
+    def __init__(self, board: Callable[[], BoardModel]) -> None:
+        self._make, self.board = board, board()
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listener.getsockname()[1]
+        self._client: socket.socket | None = None
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def restart(self) -> None:
+        """The power goes off and on: memory is empty, the client's connection is cut."""
+        self.board = self._make()
+        if self._client is not None:
+            cut(self._client)
+
+    def close(self) -> None:
+        self._listener.close()
+        if self._client is not None:
+            cut(self._client)
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                self._client, _ = self._listener.accept()
+            except OSError:
+                return
+            with suppress(OSError):
+                while data := self._client.recv(4096):
+                    self._client.sendall(self.board.receive(data))
+            self._client.close()
+
+
+def cut(connection: socket.socket) -> None:
+    """End a connection that others are reading and writing."""
+    with suppress(OSError):
+        connection.shutdown(socket.SHUT_RDWR)
