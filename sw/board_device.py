@@ -249,7 +249,7 @@ class Device:
             except LinkError as error:
                 self.close()
                 if attempt + 1 == self._attempts:
-                    raise LinkError(f"{error} (Tried {self._attempts} times.)") from error
+                    raise LinkError(f"{error} (Tried {self._attempts} times.)" if attempt else str(error)) from error
                 time.sleep(_BACKOFF * 2**attempt)
             except BaseException:
                 self.close()
