@@ -91,10 +91,11 @@ class VirtualBoard:
         working = self._simulator.busy or self._quiet < _QUIET or bool(self._outgoing)
         sockets = [self._listener] if self._client is None else [self._client, self._listener]
         ready, _, _ = select.select(sockets, [], [], 0 if working else _DOZE)
-        # The client first: one that has left makes room for the next.
-        if self._client in ready:
+        # The client first: when all that it sent has been taken, it may turn out to have left, which makes room for the next.
+        sent = self._client in ready
+        if sent:
             self._receive()
-        if self._listener in ready:
+        if self._listener in ready and not (sent and self._client is not None):
             self._accept()
         if working or self._client is not None:
             self._pass_time()

@@ -27,7 +27,7 @@ class _Scanner:
     """Where in a stream of frames the place of a cut is."""
 
     def __init__(self, cut: Cut) -> None:
-        self._cut, self._content, self._escaped = cut, bytearray(), False
+        self.cut, self._content, self._escaped = cut, bytearray(), False
 
     def find(self, data: bytes) -> int | None:
         """How many of ``data`` come before it."""
@@ -39,11 +39,11 @@ class _Scanner:
             else:
                 self._content.append(byte ^ 0x20 if self._escaped else byte)
                 self._escaped = False
-            content, wanted = self._content, self._cut.number | (REPLY if self._cut.replies else 0)
-            if len(content) == self._cut.inside and content[1] == wanted and byte != FLAG:
-                self._cut.count -= 1
-                if self._cut.count == 0:
-                    self._cut.done = True
+            content, wanted = self._content, self.cut.number | (REPLY if self.cut.replies else 0)
+            if len(content) == self.cut.inside and content[1] == wanted and byte != FLAG:
+                self.cut.count -= 1
+                if self.cut.count == 0:
+                    self.cut.done = True
                     return place
         return None
 
@@ -53,7 +53,8 @@ class Proxy:
 
     def __init__(self, target: int, *, faults: float = 0.0, seed: int = 1, cut: Cut | None = None) -> None:
         self.target, self.faults, self.cut, self.rng = target, faults, cut, random.Random(seed)
-        self.damaged = 0  # bytes
+        self.damaged = self.cuts = 0  # bytes, connections
+        self._left: int | None = None  # bytes before a cut
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = self._listener.getsockname()[1]
         self.url = f"socket://127.0.0.1:{self.port}"
@@ -61,6 +62,10 @@ class Proxy:
 
     def close(self) -> None:
         self._listener.close()
+
+    def cut_after(self, count: int) -> None:
+        """Cut the connection that is there when ``count`` more bytes, both ways, have passed."""
+        self._left = count
 
     def _accept(self) -> None:
         while True:
@@ -81,9 +86,12 @@ class Proxy:
         scanner = _Scanner(self.cut) if self.cut and self.cut.replies == replies else None
         try:
             while data := source.recv(4096):
-                end = scanner.find(data) if scanner and not scanner._cut.done else None
+                end = scanner.find(data) if scanner and not scanner.cut.done else None
+                if self._left is not None:
+                    self._left, end = (None, self._left) if self._left < len(data) else (self._left - len(data), end)
                 sink.sendall(self._spoilt(data[:end]))
                 if end is not None:
+                    self.cuts += 1
                     break
         except OSError:
             pass

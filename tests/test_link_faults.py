@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 
 import pytest
 from engine_model import EngineModel, Server
@@ -31,6 +32,8 @@ CLEAR = r"can't be (opened|read|written)|does not answer|stopped answering|begun
 def no_rest(monkeypatch: pytest.MonkeyPatch) -> None:
     """A board of this machine is there again at once."""
     monkeypatch.setattr("narrows.board_device._BACKOFF", 0.02)
+    # pyserial sleeps when it closes a socket; it needs nothing else of the module.
+    monkeypatch.setattr("serial.urlhandler.protocol_socket.time", SimpleNamespace(sleep=lambda _: None))
 
 
 @pytest.fixture
