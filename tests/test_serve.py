@@ -23,9 +23,10 @@ from test_link_faults import CLEAR, LONG, RATE
 from typer.testing import CliRunner
 from virtual_board import Served, client
 
+import narrows
 from narrows import Device, cli
 from narrows.golden import run_model
-from narrows.hw.config import ECP5_25F
+from narrows.hw.config import ECP5_25F, EngineConfig
 from narrows.interpreter import Interpreter
 from narrows.link_frame import LinkError
 from narrows.network import NarrowsError
@@ -35,9 +36,7 @@ OPTIONS = {
     "height": 21, "width": 19, "pool": "MEAN", "kernel": 3, "rescaling": False, "ends": "plain", "channels_first": False, "channels": 3,
     "dtype": "int8", "last": "none", "wild": False, "prelude": False, "first": "conv", "activation": "RELU6",
 }  # fmt: skip
-VWW = "vww_96_int8"
-PICTURES = ("cat.png", "grace_hopper.png", "sunflower.png")
-real = pytest.mark.skipif(not SHARED.is_dir(), reason="the real models and their recorded hashes are not beside this repository")
+DATA = Path(narrows.__file__).parent / "data"
 
 
 @pytest.fixture(scope="module")
@@ -88,28 +87,41 @@ def test_fifty_frames_in_a_row(served: Served, model: Path):
         assert over == pytest.approx(here, rel=0.02)
 
 
-def hashes(url: str, folder: Path, names: tuple[str, ...]) -> list[list[str]]:
-    """Of the outputs of a published network for ``names``, all in one stream."""
-    with Device.open(url, config=ECP5_25F) as device:
-        interpreter = device.interpreter(SHARED / "models" / f"{VWW}.tflite")
-        outputs = [details["index"] for details in interpreter.get_output_details()]
-        return [
-            [hashlib.sha256(interpreter.get_tensor(index).tobytes()).hexdigest() for index in outputs]
-            for _ in interpreter.classify_stream(folder / name for name in names)
-        ]
+def outputs(url: str, config: EngineConfig, file: Path, images: list[Path]) -> list[list[np.ndarray]]:
+    """Of the network in ``file`` for each of ``images``, all in one stream."""
+    with Device.open(url, config=config) as device:
+        interpreter = device.interpreter(file)
+        indices = [details["index"] for details in interpreter.get_output_details()]
+        return [[interpreter.get_tensor(index) for index in indices] for _ in interpreter.classify_stream(images)]
 
 
-@real
-@pytest.mark.parametrize("names", [PICTURES, pytest.param(PICTURES * 17, marks=pytest.mark.slow)], ids=["3 frames", "51 frames"])
-def test_a_published_network_over_the_socket(tmp_path: Path, names: tuple[str, ...]):
-    """The same calls for both boards; the bytes are those recorded of TensorFlow Lite."""
-    recorded = json.loads((SHARED / "golden.json").read_text())[f"{VWW}.tflite"]
-    expected = [[output["sha256"] for output in recorded[name]["outputs"]] for name in names]
+def test_the_embedded_network_over_the_socket(served: Served):
+    """Whole, by the same calls on both boards: what is recorded of it."""
+    record = json.loads((DATA / "digits.json").read_text())
+    images = [DATA / "images" / name for name in record["images"]]
+    expected = [picture["output"] for picture in record["images"].values()]
+    for url, count in ((served.url, 3), ("sim", 1)):
+        found = outputs(url, SMALL, DATA / record["model"], images[:count])
+        assert [value[0].tolist() for (value,) in found] == expected[:count]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not SHARED.is_dir(), reason="the real models and their recorded hashes are not beside this repository")
+@pytest.mark.parametrize(("name", "pictures", "times"), [
+    ("vww_96_int8", ("cat.png", "grace_hopper.png", "sunflower.png"), 17),
+    ("cfu_mobilenetv2_160_035", ("input_00001_18027.dat", "input_00004_970.dat"), 1),
+])  # fmt: skip
+def test_published_networks_over_the_socket(tmp_path: Path, name: str, pictures: tuple[str, ...], times: int):
+    """The bytes are those recorded of TensorFlow Lite, frame after frame."""
+    recorded = json.loads((SHARED / "golden.json").read_text())[f"{name}.tflite"]
+    expected = [[output["sha256"] for output in recorded[picture]["outputs"]] for picture in pictures]
+    images = [SHARED / ("cfu_inputs" if picture.endswith(".dat") else "images") / picture for picture in pictures]
     with Served(ECP5_25F, tmp_path) as board:
-        begin = time.monotonic()
-        assert hashes(board.url, SHARED / "images", names) == expected
-        print(f"{len(names)} frames over the socket in {time.monotonic() - begin:.1f} s")
-    assert hashes("sim", SHARED / "images", PICTURES) == expected[:3]
+        for url, count in ((board.url, times), ("sim", 1)):
+            begin = time.monotonic()
+            found = outputs(url, ECP5_25F, SHARED / "models" / f"{name}.tflite", images * count)
+            print(f"{name}: {len(found)} frames on {url} in {time.monotonic() - begin:.1f} s")
+            assert [[hashlib.sha256(value.tobytes()).hexdigest() for value in frame] for frame in found] == expected * count
 
 
 @pytest.mark.parametrize("frames", [10, pytest.param(200, marks=pytest.mark.slow)])
