@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Self, TypeVar
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Self, TypeVar
 import numpy as np
 
 from narrows import cycles as cycle_model
-from narrows.board_port import Board, find_config, open_board
+from narrows.board_port import Board, find_config, open_board, read_outputs
 from narrows.compiler import Program
 from narrows.device import Frame, Progress
 from narrows.hw.config import EngineConfig
@@ -56,6 +57,11 @@ class Device:
 
     def __init__(self, connect: Callable[[], Board], *, config: EngineConfig | None = None, attempts: int = 3, baud: int = BAUD) -> None:
         self._connect, self._attempts, self._baud = connect, attempts, baud
+        self._program: Program | None = None
+        self._expected = 0  # cycles of a frame
+        self._verified = False  # memory holds the program
+        self._pictures: dict[int, tuple[bytes, int]] = {}  # those in memory, and how many bytes of each are there
+        self._last: list[bytes] | None = None  # the batch that was run last, if nothing happened to the engine since
         self._board: Board | None = connect()
         self.identity = self._board.identity
         try:
@@ -64,10 +70,6 @@ class Device:
         except BaseException:
             self.close()
             raise
-        self._program: Program | None = None
-        self._expected = 0  # cycles of a frame
-        self._verified = False  # memory holds the program
-        self._picture: tuple[bytes, int] | None = None  # the picture in memory, and how many of its bytes are there
 
     @classmethod
     def open(
@@ -98,7 +100,7 @@ class Device:
     def close(self) -> None:
         """Close the port, or end the simulation."""
         board, self._board = self._board, None
-        self._verified, self._picture = False, None
+        self._verified, self._pictures, self._last = False, {}, None
         if board is not None:
             board.close()
 
@@ -116,7 +118,7 @@ class Device:
             )
         if program is not self._program:
             self._expected = sum(block.cycles for block in cycle_model.predict(program.plan))
-            self._program, self._verified, self._picture = program, False, None
+            self._program, self._verified, self._pictures, self._last = program, False, {}, None
         return self._again(lambda board: self._verify(board, progress))
 
     def interpreter(self, model: str | Path | Network, *, slices: int | None = None, progress: Progress | None = None) -> Interpreter:
@@ -125,60 +127,75 @@ class Device:
 
         return Interpreter(self, model, slices=slices, progress=progress)
 
-    def run(self, picture: np.ndarray, *, progress: Progress | None = None) -> Frame:
-        """One frame of the loaded program: ``picture`` has the shape and type of the network's input."""
-        (frame,) = self.stream([picture], progress=progress)
-        return frame
+    def run(self, *pictures: np.ndarray, progress: Progress | None = None) -> Frame:
+        """Run the loaded program once: each picture has the shape and type of the network's input, and there are as many as the plan has
+        images, or fewer, which are repeated then. A program of a stream gives the outputs of the run before: use :meth:`stream`."""
+        program = self._loaded()
+        batch = [_bytes(program, picture) for picture in pictures]
+        if not 0 < len(batch) <= program.plan.images:
+            raise NarrowsError(f"The program takes {program.plan.images} pictures at once, not {len(batch)}.")
+        return self._again(lambda board: self._frame(board, batch, lambda: None, progress))
 
     def stream(self, pictures: Iterable[np.ndarray], *, progress: Progress | None = None) -> Iterator[Frame]:
-        """A frame for each picture, in order. The next picture is taken, and sent to the board, while a frame runs, from when the
-        engine has read the one before."""
-        source, waiting, program = iter(pictures), list[bytes](), self._loaded()
+        """A frame with the outputs of each batch of ``pictures``, in order, as many pictures as the plan has images.
+
+        The next batch is taken, and sent to the board, while a frame runs, from when the engine has read the pictures before.
+        """
+        source, program = iter(pictures), self._loaded()
+        plan, waiting, before = program.plan, list[list[bytes]](), list[bytes]()
 
         def take(count: int) -> None:
-            waiting.extend(_bytes(program, picture) for picture in islice(source, count - len(waiting)))
+            while len(waiting) < count and (batch := [_bytes(program, picture) for picture in islice(source, plan.images)]):
+                waiting.append(batch)
 
-        def ahead() -> bytes | None:
+        def ahead() -> list[bytes] | None:
             take(2)
             return waiting[1] if len(waiting) > 1 else None
 
+        def attempt(board: Board) -> Frame:
+            if plan.late and before and self._last is not before:
+                self._frame(board, before, lambda: None, progress)  # the engine must have it again to end it
+            return self._frame(board, waiting[0] if waiting else before, ahead, progress)
+
         take(1)
-        while waiting:
+        while waiting or (plan.late and before):
             self.load(program, progress=progress)  # in case another one was, since the last frame
-            frame = self._again(lambda board: self._frame(board, waiting[0], ahead, progress))
-            waiting.pop(0)
-            yield frame
+            frame, of = self._again(attempt), before if plan.late else waiting[0]
+            before = waiting.pop(0) if waiting else []
+            if of:
+                yield replace(frame, outputs=frame.outputs[: len(of)])
             take(1)
 
     # What one attempt consists of.
 
-    def _frame(self, board: Board, picture: bytes, ahead: Callable[[], bytes | None], progress: Progress | None) -> Frame:
+    def _frame(self, board: Board, batch: list[bytes], ahead: Callable[[], list[bytes] | None], progress: Progress | None) -> Frame:
         program = self._loaded()
         self._verify(board, progress)
-        self._put(board, picture, len(picture))
+        for index in range(program.plan.images):
+            self._put(board, index, batch, program.plan.pictures[index].bytes + 1)
+        self._last = None
         board.start(program.address, program.words)
         self._wait(board, ahead, progress)
-        last = program.plan.blocks[-1]
-        assert last.store is not None
-        raw = board.read_memory(last.store.address, last.store.bytes + last.store.bytes % 2)[: last.store.bytes]
-        height, width, channels = last.block.output.shape
-        output = np.frombuffer(raw, last.block.output.dtype).reshape(height, width, -1)[:, :, :channels].copy()
-        blocks, words = len(program.plan.blocks), len(NAMES)
-        counts = board.read_counters([block * WORDS + number for block in range(blocks) for number in range(words)])
-        rows = tuple(dict(zip(NAMES, counts[block * words : (block + 1) * words], strict=True)) for block in range(blocks))
-        return Frame(output, board.read_registers([Register.CYCLES])[0], rows)
+        outputs = read_outputs(board, program.plan)
+        runs, words = len(program.plan.blocks), len(NAMES)
+        counts = board.read_counters([run * WORDS + number for run in range(runs) for number in range(words)])
+        rows = tuple(dict(zip(NAMES, counts[run * words : (run + 1) * words], strict=True)) for run in range(runs))
+        frame = Frame(outputs, board.read_registers([Register.CYCLES])[0], rows)
+        self._last = batch
+        return frame
 
-    def _wait(self, board: Board, ahead: Callable[[], bytes | None], progress: Progress | None) -> None:
-        """Wait for the program's end by the engine's own clock, sending the next picture when the engine has read this one."""
+    def _wait(self, board: Board, ahead: Callable[[], list[bytes] | None], progress: Progress | None) -> None:
+        """Wait for the program's end by the engine's own clock, sending the next pictures when the engine has read these."""
         plan = self._loaded().plan
-        free_after = max((index for index, block in enumerate(plan.blocks) if block.picture is not None), default=len(plan.blocks)) + 1
+        # How many runs have ended when a picture has been read.
+        read = [1 + max(n for n, run in enumerate(plan.blocks) if run.picture == region) for region in plan.pictures]
         coming, asked = None, False
         board.pause()
         while True:
-            status, blocks, cycles = board.read_registers((Register.STATUS, Register.BLOCKS, Register.CYCLES))
+            status, runs, cycles = board.read_registers((Register.STATUS, Register.BLOCKS, Register.CYCLES))
             if status & Status.DONE:
                 return
-            where = f"in block {plan.blocks[min(blocks, len(plan.blocks) - 1)].block.name!r} ({blocks} of {len(plan.blocks)} done)"
+            where = f"in block {plan.blocks[min(runs, len(plan.blocks) - 1)].block.name!r} ({runs} of {len(plan.blocks)} done)"
             if status & Status.BAD:
                 raise NarrowsError(f"The engine met a packet it does not know {where}; please report the model and this line.")
             if status & Status.HUNG or cycles > self._limit:
@@ -187,9 +204,10 @@ class Device:
                 raise LinkError(f"The engine was reset {where}: is somebody else using the board?")
             if progress is not None:
                 progress(f"running, {cycles / 1e6:.2f} M cycles", min(cycles / max(self._expected, 1), 1.0))
-            if blocks >= free_after and not asked:
+            if runs >= min(read) and not asked:
                 coming, asked = ahead(), True
-            if coming is None or not self._put(board, coming, _PIECE):
+            free = [index for index, after in enumerate(read) if runs >= after]
+            if coming is None or not any(self._put(board, index, coming, _PIECE) for index in free):
                 board.pause()
 
     def _verify(self, board: Board, progress: Progress | None) -> int:
@@ -209,15 +227,15 @@ class Device:
         self._verified = True
         return sent
 
-    def _put(self, board: Board, data: bytes, most: int) -> int:
-        """Send up to ``most`` bytes of a picture, but none that are there already; returns how many were sent."""
-        there, sent = self._picture or (b"", 0)
+    def _put(self, board: Board, index: int, batch: list[bytes], most: int) -> int:
+        """Send up to ``most`` bytes of picture ``index``, but none that are there already; returns how many were sent."""
+        data = batch[index % len(batch)]
+        there, sent = self._pictures.pop(index, (b"", 0))  # nothing is known of it until what is sent has arrived
         sent = sent if there == data else 0
         part = data[sent : sent + most]
         if part:
-            self._picture = None  # until it is known to have arrived
-            board.write_memory(self._loaded().plan.picture.address + sent, part)
-        self._picture = data, sent + len(part)
+            board.write_memory(self._loaded().plan.pictures[index].address + sent, part)
+        self._pictures[index] = data, sent + len(part)
         return len(part)
 
     # Helpers.

@@ -6,12 +6,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Protocol
 
+import numpy as np
+
 from narrows.hw.config import ECP5_25F, EngineConfig
 from narrows.hw.sdram_timing import PARTS
 from narrows.hw.top import Status
 from narrows.link import open_link
 from narrows.link_frame import Identity, LinkError
 from narrows.network import NarrowsError
+from narrows.plan import Plan
 
 #: Looks at a board whose memory is not ready yet: after power-up that takes a fraction of a millisecond.
 _LOOKS = 1000
@@ -32,6 +35,18 @@ class Board(Protocol):
     def upload(self, address: int, data: bytes, /, *, progress: Callable[[int, int], None] | None = None) -> int: ...
     def start(self, address: int, words: int, /) -> None: ...
     def reset(self) -> None: ...
+
+
+def read_outputs(board: Board, plan: Plan) -> tuple[np.ndarray, ...]:
+    """The network's output for every image, in its shape and type, put together of what the runs left in external memory."""
+    tensor = next(run.block.output for run in plan.blocks if run.store == plan.outputs[0].store)
+    result = np.zeros((plan.images, *tensor.shape), tensor.dtype)
+    for part in plan.outputs:
+        count = part.store.bytes
+        raw = np.frombuffer(board.read_memory(part.store.address, count + count % 2)[:count], tensor.dtype)
+        values = raw.reshape(part.images, *tensor.shape[:2], -1)[..., : len(part.channels)]
+        result[part.first : part.first + part.images, ..., part.channels.start : part.channels.stop] = values
+    return tuple(result)
 
 
 def looks_like_a_port(name: str) -> bool:

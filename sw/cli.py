@@ -7,7 +7,7 @@ import sys
 from enum import StrEnum
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -56,6 +56,15 @@ Slices = Annotated[
     typer.Option(min=1, metavar="T", help="Cut every block's interior into T slices of channels, or the next number that fits, "
                  "instead of what the planner chooses."),
 ]
+Batch = Annotated[
+    int | None,
+    typer.Option(min=1, metavar="N", help="Run the late blocks, which wait for weights, once for N pictures (or as many as pay and fit); "
+                 "fewer pictures are repeated. [default: 1, 4 with --stream]", show_default=False),
+]
+Stream = Annotated[
+    bool, typer.Option("--stream", help="Batch after batch, each one's classifier in the background of the next; cycles are those of a "
+                       "batch in the middle.")
+]
 BoardName = Annotated[str, typer.Option("--board", "-b", metavar="BOARD", help=f"One of {', '.join(CATALOGUE)}.")]
 
 
@@ -78,6 +87,8 @@ def run(
     config: Config = None,
     clock: Clock = None,
     slices: Slices = None,
+    batch: Batch = None,
+    stream: Stream = False,
     waveform: Annotated[Path | None, typer.Option(help="Write a .vcd waveform; name its cycles with --window.")] = None,
     window: Annotated[str | None, typer.Option(help="Cycles of the waveform, FIRST:END.", metavar="A:B")] = None,
     json_file: Json = None,
@@ -94,7 +105,7 @@ def run(
         path, pictures, names = defaults(model, image)
         result = run_model(
             path, pictures, on=on, baud=baud, config=config_of(on, config, clock), labels=labels or names, top=top, slices=slices,
-            waveform=waveform, window=parse_window(window), progress=progress,
+            **batches(batch, stream), waveform=waveform, window=parse_window(window), progress=progress,
         )  # fmt: skip
     finish(result, json_file, report.print_run)
 
@@ -103,7 +114,8 @@ def run(
     epilog="[dim]Examples:[/]\n\nnarrows plan\n\nnarrows plan net.tflite --config small.toml\n\nnarrows plan net.tflite --json plan.json"
 )
 def plan(
-    model: Model = None, config: Config = None, clock: Clock = None, slices: Slices = None, json_file: Json = None, debug: Debug = False
+    model: Model = None, config: Config = None, clock: Clock = None, slices: Slices = None, batch: Batch = None, stream: Stream = False,
+    json_file: Json = None, debug: Debug = False,
 ) -> None:
     """Show how a network would run: its blocks, where they lie in memory, what they should cost.
 
@@ -112,7 +124,7 @@ def plan(
     with errors(debug):
         from narrows.api import plan_model
 
-        result = plan_model(defaults(model, None)[0], config=engine(config, clock), slices=slices)
+        result = plan_model(defaults(model, None)[0], config=engine(config, clock), slices=slices, **batches(batch, stream))
     finish(result, json_file, report.print_plan)
 
 
@@ -214,6 +226,11 @@ def config_of(on: str, config: Path | None, clock: int | None) -> EngineConfig |
     """The engine that the options describe; None where nothing is said and a board can be asked."""
     ask = config is None and clock is None and on not in ("sim", "golden")
     return None if ask else engine(config, clock)
+
+
+def batches(batch: int | None, stream: bool) -> dict[str, Any]:
+    """The options of a batch as arguments."""
+    return {"batch": batch or (4 if stream else 1), "stream": stream}
 
 
 def parse_window(text: str | None) -> tuple[int, int] | None:
