@@ -27,9 +27,9 @@ def find_devices(urls: Sequence[str] = (), *, baud: int = BAUD) -> list[dict[str
 
     rows: list[dict[str, Any]] = [{"device": "sim", "kind": "the gateware, simulated here", "answers": True}]
     rows += [{"device": url, "kind": "as given"} | _ask(url, baud, None) for url in urls]
-    for port in sorted(list_ports.comports()):
+    for port in sorted(list_ports.comports(), key=lambda port: port.device):
         if port.vid == _FTDI and port.pid in _CONVERTERS:
-            kind = f"{_CONVERTERS[port.pid]}, {port.product or port.description or 'no name'}"
+            kind = f"{_CONVERTERS[port.pid]}, {port.product or 'without a name'}"
             rows.append({"device": port.device, "kind": kind} | _ask(port.device, baud, _PATIENCE))
     return rows
 

@@ -28,7 +28,7 @@ def counter(frame: int, number: int) -> int:
 class EngineModel(BoardModel):
     """Runs ``networks``, pairs of a program and its network. A block takes ``looks`` reads of STATUS, and 1000 cycles for each.
 
-    The picture is read when the block that needs it ends, as the engine may; the output is in memory when the last one has ended. A
+    A picture is read when the block that needs it ends, as the engine may; the output is in memory when the last one has ended. A
     program that is not one of those in memory, byte for byte, gives bytes that are wrong. ``hang``: blocks after which nothing more
     happens; ``bad``: blocks after which the program makes no sense.
     """
@@ -41,7 +41,8 @@ class EngineModel(BoardModel):
         self.registers: dict[int, int] = {}
         self.starts = self.resets = self._looked = 0
         self._running = self._done = False
-        self._picture = b""
+        self._pictures: dict[int, bytes] = {}
+        self._kept: np.ndarray | None = None  # outputs of the pictures of the run before
         config = networks[0][0].plan.config
         super().__init__(
             memory=bytearray(memory_bytes), read_register=self._read, write_register=self._write, busy=lambda: self._running,
@@ -64,10 +65,10 @@ class EngineModel(BoardModel):
         self.registers[address] = value
         if address == CONTROL and value & 2:
             self.resets += 1
-            self._running = self._done = False
+            self._running, self._done, self._kept = False, False, None
         elif address == CONTROL and value & 1 and not self._running:
             self.starts += 1
-            self._running, self._done, self._looked, self._picture = True, False, 0, b""
+            self._running, self._done, self._looked, self._pictures = True, False, 0, {}
 
     @property
     def _blocks(self) -> int:
@@ -88,20 +89,30 @@ class EngineModel(BoardModel):
         self._looked += 1
         program, network = self._run()
         plan = program.plan
-        if not self._picture and self._blocks > max(n for n, block in enumerate(plan.blocks) if block.picture is not None):
-            self._picture = bytes(self.memory[plan.picture.address : plan.picture.address + plan.picture.bytes])
+        for number, region in enumerate(plan.pictures):
+            last = max(n for n, run in enumerate(plan.blocks) if run.picture == region)
+            if number not in self._pictures and self._blocks > last:
+                self._pictures[number] = bytes(self.memory[region.address : region.address + region.bytes])
         if self._blocks < len(plan.blocks):
             return
         self._running, self._done = False, True
-        pixels = np.frombuffer(self._picture, network.input.dtype).reshape(network.input.shape)
-        value = run_network(network, pixels)[-1]
-        store, (height, width, channels) = plan.blocks[-1].store, value.shape
-        whole = np.zeros((height, width, store.bytes // (height * width)), value.dtype)
-        whole[:, :, :channels] = value
+        pixels = [
+            np.frombuffer(self._pictures[n], network.input.dtype).reshape(network.input.shape) for n in range(plan.images)
+        ]
+        values = np.array([run_network(network, picture)[-1] for picture in pixels])
+        # A stream's classifier finds what the run before left on chip.
+        kept, self._kept = self._kept, values
+        self._store(program, (np.zeros_like(values) if kept is None else kept) if plan.late else values)
+
+    def _store(self, program: Program, values: np.ndarray) -> None:
         at, words = self.registers[PROGRAM_ADDRESS], self.registers[PROGRAM_WORDS]
         if bytes(self.memory[at : at + 2 * words]) != program.image:
-            whole = ~whole
-        self.memory[store.address : store.address + store.bytes] = whole.tobytes()
+            values = ~values
+        for part in program.plan.outputs:
+            images, height, width = part.images, *values.shape[1:3]
+            whole = np.zeros((images, height, width, part.store.bytes // (images * height * width)), values.dtype)
+            whole[..., : len(part.channels)] = values[part.first : part.first + images, ..., part.channels.start : part.channels.stop]
+            self.memory[part.store.address : part.store.address + part.store.bytes] = whole.tobytes()
 
 
 class Server:

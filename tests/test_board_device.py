@@ -163,6 +163,55 @@ def test_two_programs_take_turns():
             assert right(second[1], image, device.run(image).output)
 
 
+@cache
+def batched(stream: bool) -> tuple[Program, Network]:
+    """Two images at once; in a stream the classifier of the two before in the background."""
+    network = mobilenet_v2(0.1, 32, dtype="int8", classes=40).network()
+    program = build_program(network, EngineConfig(), batch=2, stream=stream)
+    assert (program.plan.images, program.plan.late) == (2, stream)
+    return program, network
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_batches(stream: bool, count: int):
+    """Each frame has the outputs of its own pictures, also where the program gives them a run later."""
+    program, network = batched(stream)
+    board = EngineModel((program, network), looks=2)
+    images = pictures(count, network)
+    wire = Wire(board)
+    with Device(lambda: Link(wire, patience=0.02, baud=10**9, clock=wire.clock)) as device:
+        device.load(program)
+        frames = list(device.stream(images))
+        assert [len(frame.outputs) for frame in frames] == [2] * (count // 2) + [1] * (count % 2)
+        outputs = [output for frame in frames for output in frame.outputs]
+        assert all(right(network, image, output) for image, output in zip(images, outputs, strict=True))
+        assert len({output.tobytes() for output in outputs}) == count
+        with pytest.raises(NarrowsError, match="takes 2 pictures at once, not 3"):
+            device.run(*pictures(3, network))
+    assert board.starts == -(-count // 2) + stream
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_batches_on_a_board_that_is_restarted(stream: bool, monkeypatch: pytest.MonkeyPatch):
+    """What the engine kept of the batch before is lost: that batch is run again."""
+    monkeypatch.setattr("narrows.board_device._BACKOFF", 0)
+    program, network = batched(stream)
+    images = pictures(4, network)
+
+    def run(at: int) -> int:
+        wire = Restarting(lambda: EngineModel((program, network)), at)
+        with Device(lambda: Link(wire, patience=0.02, baud=10**9, clock=wire.clock)) as device:
+            device.load(program)
+            outputs = [output for frame in device.stream(images) for output in frame.outputs]
+        assert all(right(network, image, output) for image, output in zip(images, outputs, strict=True))
+        return wire.writes
+
+    writes = run(0)
+    for at in (writes // 2, writes // 2 + 7, writes - 3):
+        run(at)
+
+
 def test_programs_for_other_engines_and_boards():
     program, network = made()
     other = build_program(network, ECP5_25F)
@@ -250,10 +299,10 @@ def test_attempts_are_counted(monkeypatch: pytest.MonkeyPatch):
         assert right(network, image, device.run(image).output)
 
 
-@pytest.mark.parametrize("width", [0.35, pytest.param(1.0, marks=pytest.mark.slow)])
-def test_the_time_of_an_upload_is_told_before_it_starts(width: float):
+@pytest.mark.parametrize(("width", "classes"), [(0.1, 10), pytest.param(1.0, 1001, marks=pytest.mark.slow)])
+def test_the_time_of_an_upload_is_told_before_it_starts(width: float, classes: int):
     """MobileNetV2 at 224x224 and a picture over 3 Mbaud, in the line's own time: what was said, and what it took."""
-    network = mobilenet_v2(width, 224).network()
+    network = mobilenet_v2(width, 224, classes=classes).network()
     program = build_program(network, EngineConfig())
     line = TimedLine(EngineModel((program, network), memory_bytes=1 << 25), baud=3_000_000, delay=0.001)
     said: list[tuple[str, float]] = []
