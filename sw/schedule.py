@@ -11,15 +11,16 @@ import dataclasses
 from dataclasses import dataclass, field
 
 from narrows.background import Background, interleave
+from narrows.batch_planner import BatchPlanner
 from narrows.blocks import Block, cut_after_depthwise, form_blocks
 from narrows.constants import groups_of
 from narrows.estimate import array_cycles, weight_bytes
 from narrows.hw.config import EngineConfig
 from narrows.hw.counters import BLOCKS
 from narrows.network import Network, Pool
-from narrows.placement import even
+from narrows.placement import even, tensor_bytes
 from narrows.plan import BlockPlan, Output, Plan, Region, Transfer
-from narrows.planner import RESIDENT_SHARE, BlockPlanner, DoesNotFit, Request, tensor_bytes
+from narrows.planner import RESIDENT_SHARE, DoesNotFit, Request
 
 #: Pictures and results in external memory lie on multiples of this many bytes.
 ALIGNMENT = 1024
@@ -126,7 +127,7 @@ class _Schedule:
         request = Request(
             where=chain.where, limit=limit, images=images, picture=picture, into=into, resident=resident, slices=self._slices,
         )
-        runs, chain.where = BlockPlanner(self._config, block, request, memory.allocate).plan()
+        runs, chain.where = BatchPlanner(self._config, block, request, memory.allocate).plan()
         chain.runs += runs
 
     def _early(self, blocks: tuple[Block, ...], picture: Transfer, limit: int, memory: _Memory, resident: float) -> _Chain:
