@@ -151,3 +151,16 @@ def test_two_networks_on_one_device(tmp_path: Path):
 def test_refused_models(tmp_path: Path):
     with device_for(MODEL) as device, pytest.raises(NarrowsError, match=r"none.tflite"):
         device.interpreter(tmp_path / "none.tflite")
+
+
+def test_the_example_of_the_documentation(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    """As it is written there, on a model of the board."""
+    root = Path(__file__).parents[1]
+    code = (root / "docs" / "python-api.md").read_text().split("```python\n")[1].split("```")[0]
+    monkeypatch.chdir(root)
+    monkeypatch.setattr(narrows, "Device", type("Device", (), {"open": lambda url: {"sim": device_for(MODEL)}[url]}))
+    exec(compile(code, "python-api.md", "exec"), {})
+    said = capsys.readouterr().out.splitlines()
+    first = RECORD["images"]["0.png"]
+    assert said[0].split()[:2] == [str(first["answer"]), str(max(first["output"]))]
+    assert len(said) == 4 and "cycles" in said[3]
