@@ -181,6 +181,19 @@ def print_doctor(findings: list[Finding]) -> None:
     console().print(table)
 
 
+def print_devices(result: dict[str, Any]) -> None:
+    """A line per thing that a network can run on."""
+    table = _table("--on", "what it is", "who answers")
+    for row in result["devices"]:
+        who = row.get("problem") or "ready"
+        if "engine" in row:
+            who = f"engine {row['engine']} at {row['clock_mhz']:g} MHz, {row['memory_bytes'] >> 20} MB"
+            who += "" if row["known"] else ": not a built-in one, name its --config"
+        colour = "green" if row["answers"] else "red"
+        table.add_row(escape(row["device"]), escape(row["kind"]), f"[{colour}]{escape(who)}[/]")
+    console().print(table)
+
+
 def bar(fraction: float, encoding: str = "utf-8") -> str:
     """``fraction`` of a bar of BAR characters."""
     full, empty = ("█", "░") if encoding.lower().startswith("utf") else ("#", ".")
