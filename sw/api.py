@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from narrows import cycles as cycle_model
-from narrows import oracle
+from narrows import oracle, report_page, trace
 from narrows.compiler import Program, compile_plan
 from narrows.device import Frame, SimulatedDevice
 from narrows.golden import run_model as run_golden
@@ -21,6 +21,8 @@ from narrows.importer import import_network, labels_inside
 from narrows.network import NarrowsError, Network
 from narrows.plan import BlockPlan, Plan
 from narrows.planner import DoesNotFit
+from narrows.roofline import roofline, where_time_went
+from narrows.run_details import run_details
 from narrows.schedule import plan_network
 
 Progress = Callable[[str, float], None]
@@ -29,7 +31,7 @@ Progress = Callable[[str, float], None]
 def run_model(
     model: Path, images: Sequence[Path], *, on: str = "sim", config: EngineConfig | None = None, labels: Path | None = None,
     top: int = 3, slices: int | None = None, batch: int = 1, stream: bool = False, waveform: Path | None = None,
-    window: tuple[int, int] | None = None, progress: Progress | None = None,
+    window: tuple[int, int] | None = None, report: Path | None = None, progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Run ``images`` through ``model`` and say what came out and, on the engine, where the cycles went.
 
@@ -37,8 +39,11 @@ def run_model(
     line; None: those inside the model, if any. ``top``: classes per image. ``slices``: cut every block's interior into that
     many slices, or the next number that fits (at most one per group of channels); None: the planner chooses. ``batch``: images
     that share the late blocks' weights, at most; fewer images are repeated. ``stream``: batch follows batch, and each one's
-    classifier runs in the background of the next; the figures are those of a batch in the middle. Raises :class:`NarrowsError`.
+    classifier runs in the background of the next; the figures are those of a batch in the middle. ``report``: a folder that gets a page
+    and a trace (:mod:`narrows.report_page`); the result has what they show, too. Raises :class:`NarrowsError`.
     """
+    if report is not None and on != "sim":
+        raise NarrowsError(f"A report shows cycles, which {on} has not: run on sim.")
     if on not in ("sim", "golden"):
         raise NarrowsError(f"There is no device {on!r}: run on sim (the gateware) or golden (NumPy).")
     network = import_network(model)
@@ -61,19 +66,29 @@ def run_model(
     batches = [range(first, min(first + plan.images, len(pictures))) for first in range(0, len(pictures), plan.images)]
     # A stream's outputs come a run later: one more run brings the last ones.
     order = [*batches, batches[-1]] if plan.late else batches
-    frames = []
+    frames, intervals = [], []
     with SimulatedDevice(program, waveform=waveform, window=window, progress=progress) as device:
         for number, batch_ in enumerate(order):
             words = f"batch {number + 1} of {len(order)}, " if len(order) > 1 else ""
             say = progress and (lambda text, done, words=words: progress(words + text, done))
+            watched = report is not None and number == plan.late
+            if watched:
+                device.watch(trace.LINES, pause=trace.PAUSE)
             frames.append(device.run(network, *(pictures[index] for index in batch_), expected=expected, progress=say))
+            if watched:
+                intervals = device.intervals(frames[-1])
     for batch_, frame in zip(batches, frames[1:] if plan.late else frames, strict=True):
         for index, output in zip(batch_, frame.outputs, strict=False):
             row = _image_row(network, inputs[index][0], run_post(network, output), names, top)
             result["images"].append(row | {"cycles": frame.cycles})
     frame = frames[plan.late]
     latency = frame.cycles + (last_part_end(plan, frames[plan.late]) if plan.late else 0)
-    return result | engine_rows(plan, frame, predicted) | {"latency_cycles": latency}
+    result |= engine_rows(plan, frame, predicted) | {"latency_cycles": latency}
+    if report is not None:
+        result |= run_details(program, frame)
+        traced = trace.trace(intervals, result["runs"], clock_mhz=result["clock_mhz"])
+        result["report"] = report_page.write_report(report, result, traced, [value for _, value in inputs])
+    return result
 
 
 def last_part_end(plan: Plan, frame: Frame) -> int:
@@ -146,8 +161,12 @@ def engine_rows(plan: Plan, frame: Frame, predicted: Sequence[Any]) -> dict[str,
         } | {"read_bytes": 2 * counted["read_words"], "write_bytes": 2 * counted["write_words"]}
         for name, value in added.items():
             row[name] += value
-    blocks = [row | {"utilisation": row["macs"] / (config.multipliers * row["cycles"])} for row in rows.values()]
+    blocks = [row | {
+        "utilisation": row["macs"] / (config.multipliers * row["cycles"]), "time": where_time_went(row),
+        "roofline": roofline(config, macs=row["macs"], cycles=row["cycles"], moved=row["read_bytes"] + row["write_bytes"]),
+    } for row in rows.values()]
     read, written = (sum(block[name] for block in blocks) for name in ("read_bytes", "write_bytes"))
+    sums = {name: sum(block[name] for block in blocks) for name in ("cycles", "pointwise_busy", "wait_weights", "wait_data")}
     stored = sum(run.store.bytes for run in plan.blocks if run.store is not None)
     per_image = frame.cycles / plan.images
     return {
@@ -158,7 +177,9 @@ def engine_rows(plan: Plan, frame: Frame, predicted: Sequence[Any]) -> dict[str,
         # Every byte written belongs to a block's output: what is left over would be a wide interior's.
         "interior_bytes_to_dram": written - stored,
         "onchip_bytes": config.onchip_bytes, "clock_mhz": config.sdram_mhz,
-        "frames_per_second": config.sdram_mhz * 1e6 / per_image, "engine": config.digest, "blocks": blocks,
+        "frames_per_second": config.sdram_mhz * 1e6 / per_image, "engine": config.digest,
+        "time": where_time_went(sums | {"cycles": frame.cycles}), "depthwise_busy": sum(block["depthwise_busy"] for block in blocks),
+        "roofline": roofline(config, macs=plan.macs, cycles=frame.cycles, moved=read + written), "blocks": blocks,
     }
 
 

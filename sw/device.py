@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +14,7 @@ from narrows.hw.top import Register, Status
 from narrows.network import NarrowsError, Network, Tensor
 from narrows.plan import BlockPlan, Transfer
 from narrows.sim.simulator import board
+from narrows.sim.watch import Interval
 
 #: What hears of progress: a line of words and the fraction done, 0 to 1.
 Progress = Callable[[str, float], None]
@@ -92,6 +93,17 @@ class SimulatedDevice:
             what = "met a packet it does not know" if status & Status.BAD else f"did not finish in {stop.cycles} cycles"
             raise NarrowsError(f"The engine {what} {where}; please report the model and this line.")
         return Frame(self._outputs(network), simulator.read(Register.CYCLES), self._counters())
+
+    def watch(self, lines: Mapping[str, Sequence[str]], *, pause: int) -> None:
+        """Keep what units do in the next run: see :meth:`narrows.sim.simulator.Simulator.watch`."""
+        self._simulator.watch(lines, pause=pause)
+
+    def intervals(self, frame: Frame) -> list[Interval]:
+        """What :meth:`watch` kept, in cycles since the start of the last run, which gave ``frame``; then it keeps no more."""
+        begin = self._simulator.block_cycles[-1] - sum(block["cycles"] for block in frame.blocks)
+        found = [replace(one, begin=one.begin - begin, end=one.end - begin) for one in self._simulator.intervals]
+        self._simulator.watch({})
+        return [one for one in found if one.begin >= 0]
 
     def tensor(self, run: BlockPlan) -> np.ndarray:
         """What a run stored to external memory: (images, height, width, the channels it formed)."""
