@@ -147,7 +147,9 @@ class BlockRun:
         words = groups * (project.end - project.first)
         first = max(start + project.cycles - 1 + latency, self._written + step)
         self._written = max(end - 1 + latency + (lanes - 1) * step, first + (words - 1) * step)
-        held = max(end, self._written - (DEPTH - 3 * lanes) * step + project.cycles)
+        held = end
+        if project.cycles < lanes * step:
+            held = max(end, self._written - (DEPTH - 3 * lanes) * step + project.cycles)
         self.wait_data += held - end
         if project.ends_pixels:
             cycle = self._written + WRITE_TO_POSITION
