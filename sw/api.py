@@ -22,6 +22,7 @@ from narrows.network import NarrowsError, Network
 from narrows.plan import BlockPlan, Plan
 from narrows.planner import DoesNotFit
 from narrows.roofline import roofline, where_time_went
+from narrows.routed import routed_clock
 from narrows.run_details import run_details
 from narrows.schedule import plan_network
 
@@ -176,7 +177,7 @@ def engine_rows(plan: Plan, frame: Frame, predicted: Sequence[Any]) -> dict[str,
         "dram_read_bytes": read, "dram_write_bytes": written, "dram_read_bytes_per_image": read / plan.images,
         # Every byte written belongs to a block's output: what is left over would be a wide interior's.
         "interior_bytes_to_dram": written - stored,
-        "onchip_bytes": config.onchip_bytes, "clock_mhz": config.sdram_mhz,
+        "onchip_bytes": config.onchip_bytes, "clock_mhz": config.sdram_mhz, "routed": routed_clock(config),
         "frames_per_second": config.sdram_mhz * 1e6 / per_image, "engine": config.digest,
         "time": where_time_went(sums | {"cycles": frame.cycles}), "depthwise_busy": sum(block["depthwise_busy"] for block in blocks),
         "roofline": roofline(config, macs=plan.macs, cycles=frame.cycles, moved=read + written), "blocks": blocks,

@@ -91,7 +91,8 @@ Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an e
 
 @app.command(
     epilog="[dim]Examples:[/]\n\nnarrows run\n\nnarrows run net.tflite --image cat.png --labels labels.txt --top 5\n\n"
-    "narrows run net.tflite -i cat.png --on golden --json -\n\nnarrows run --report out\n\nnarrows run --waveform out.vcd --window 10000:12000"
+    "narrows run net.tflite -i cat.png --on golden --json -\n\nnarrows run --report out\n\n"
+    "narrows run --waveform out.vcd --window 10000:12000"
 )
 def run(
     model: Model = None,

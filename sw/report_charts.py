@@ -108,7 +108,8 @@ def roofline_chart(result: dict[str, Any]) -> dict[str, Any]:
         return 100 * (math.log2(value) - bottom) / (top - bottom)
 
     start = max(2.0**left, 2.0**bottom / roof["bytes_per_cycle"])
-    line = [(x(start), y(start * roof["bytes_per_cycle"])), (x(roof["ridge_macs_per_byte"]), y(result["multipliers"])), (100.0, y(result["multipliers"]))]
+    ceiling = y(result["multipliers"])
+    line = [(x(start), y(start * roof["bytes_per_cycle"])), (x(roof["ridge_macs_per_byte"]), ceiling), (100.0, ceiling)]
     return {
         "line": " ".join(f"{px:.2f},{100 - py:.2f}" for px, py in line),
         "points": [
@@ -116,5 +117,5 @@ def roofline_chart(result: dict[str, Any]) -> dict[str, Any]:
             for number, (name, row) in enumerate(named) if row["macs_per_cycle"] > 0
         ],
         "x": [(x(2.0**power), f"{2.0**power:g}") for power in range(math.ceil(left), int(right) + 1) if (power - math.ceil(left)) % 2 == 0],
-        "y": [(y(2.0**power), f"{2.0**power:g}") for power in range(math.ceil(bottom), int(top) + 1) if power % 2 == 0],
+        "y": [(y(2.0**power), f"{2.0**power:g}") for power in range(math.ceil(bottom), int(top) + 1)],
     }

@@ -31,7 +31,7 @@ _FOLDER = Path(__file__).parent / "page"
 
 
 def write_report(folder: Path, result: dict[str, Any], traced: dict[str, Any] | None, inputs: Sequence[np.ndarray]) -> dict[str, Any]:
-    """Write ``PAGE``, ``DATA`` and, if something was ``traced``, ``TRACE`` into ``folder``, and return the result's key ``report``: their paths.
+    """Write ``PAGE``, ``DATA`` and, if something was ``traced``, ``TRACE`` into ``folder``; the result's key ``report`` is returned.
 
     ``result``: of :func:`narrows.api.run_model`, with :func:`narrows.run_details.run_details`; ``inputs``: the model's input for each of
     its images. ``DATA`` is that and the key ``report``. Raises :class:`NarrowsError` if the folder can't be written.
@@ -60,7 +60,7 @@ def page(result: dict[str, Any], shown: Sequence[str | None] = ()) -> str:
     embedded = Markup(json.dumps(result, separators=(",", ":")).replace("<", "\\u003c"))
     return environment.get_template("page.html").render(
         result=result, shown=shown, style=files["style.css"], script=files["script.js"], embedded=embedded, charts=charts,
-        fig=lambda path, style="count": figure(result, path, style), text=FORMATS, zip_longest=_zip_longest,
+        fig=lambda path, style="count": figure(result, path, style), text=FORMATS, with_pictures=_with_pictures,
     )
 
 
@@ -126,5 +126,5 @@ FORMATS = {
 }  # fmt: skip
 
 
-def _zip_longest(images: Sequence[dict[str, Any]], shown: Sequence[str | None]) -> list[tuple[dict[str, Any], str | None]]:
+def _with_pictures(images: Sequence[dict[str, Any]], shown: Sequence[str | None]) -> list[tuple[dict[str, Any], str | None]]:
     return [(image, shown[index] if index < len(shown) else None) for index, image in enumerate(images)]

@@ -22,7 +22,7 @@ def run_details(program: Program, frame: Frame) -> dict[str, Any]:
         network.setdefault(block.name, {
             "name": block.name, "input": list(block.input.shape), "output": list(block.output.shape),
             "interior": list(block.depthwise.inputs[0].shape) if block.depthwise else None,
-            "shortcut": block.shortcut is not None, "operators": [layer.op for layer in block.layers],
+            "shortcut": block.shortcut is not None, "operators": [f"{layer.op} {type(layer).__name__}" for layer in block.layers],
         })
         runs.append({
             "number": number, "name": block.name, "mode": run.mode, "slices": run.slices, "first_image": run.first, "images": run.images,
@@ -68,7 +68,8 @@ def _external(program: Program, runs: list[dict[str, Any]]) -> list[dict[str, An
             put(run.picture, "picture", "picture" if plan.images == 1 else f"picture {run.first + 1}", 0, ends[number])
         if run.store is not None:
             is_output = (run.store.address, run.store.bytes) in outputs
-            put(run.store, "output" if is_output else "tensor", f"output of {run.block.name}", runs[number]["begin"],
+            of = f", picture {run.first + 1}" if run.images < plan.images else ""
+            put(run.store, "output" if is_output else "tensor", f"output of {run.block.name}{of}", runs[number]["begin"],
                 ends[-1] if is_output else ends[number])  # fmt: skip
         if run.load is not None:
             written = [row for (address, size), row in regions.items() if address < run.load.address + run.load.bytes

@@ -84,7 +84,7 @@ def _few(intervals: Sequence[Interval], borders: Sequence[int], most: int) -> tu
 
 
 def joined(intervals: Sequence[Interval], borders: Sequence[int], pause: int) -> list[Interval]:
-    """``intervals`` with those of a line joined that follow each other within ``pause`` cycles, say the same and begin in the same block."""
+    """``intervals`` with those joined that follow each other on a line within ``pause`` cycles, say the same and begin in one block."""
     result: list[Interval] = []
     for one in intervals:
         last = result[-1] if result else None
