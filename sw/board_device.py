@@ -9,7 +9,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -31,6 +31,8 @@ from narrows.network import NarrowsError, Network
 
 if TYPE_CHECKING:
     from narrows.interpreter import Interpreter
+    from narrows.sim.watch import Interval
+    from narrows.simulated_board import SimulatedBoard
 
 #: The device that is always there.
 SIMULATED = "sim"
@@ -165,6 +167,21 @@ class Device:
             if of:
                 yield replace(frame, outputs=frame.outputs[: len(of)])
             take(1)
+
+    def observe(self, lines: Mapping[str, Sequence[str]], *, pause: int) -> None:
+        """From now on keep what units of a simulation in this process do: see :meth:`narrows.sim.simulator.Simulator.watch`."""
+        self._observable().observe(lines, pause=pause)
+
+    def observed(self, frame: Frame) -> list[Interval]:
+        """What :meth:`observe` kept of the last run, which gave ``frame``, in cycles since its start; then it keeps no more."""
+        return self._observable().observed(sum(run["cycles"] for run in frame.blocks))
+
+    def _observable(self) -> SimulatedBoard:
+        from narrows.simulated_board import SimulatedBoard
+
+        if not isinstance(self._board, SimulatedBoard):
+            raise NarrowsError("Only a simulation in this process tells what every unit does: run on sim.")
+        return self._board
 
     # What one attempt consists of.
 

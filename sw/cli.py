@@ -70,7 +70,8 @@ BoardName = Annotated[str, typer.Option("--board", "-b", metavar="BOARD", help=f
 
 @app.command(
     epilog="[dim]Examples:[/]\n\nnarrows run\n\nnarrows run net.tflite --image cat.png --labels labels.txt --top 5\n\n"
-    "narrows run net.tflite -i cat.png --on golden --json -\n\nnarrows run --waveform out.vcd --window 10000:12000\n\n"
+    "narrows run net.tflite -i cat.png --on golden --json -\n\nnarrows run --report out\n\n"
+    "narrows run --waveform out.vcd --window 10000:12000\n\n"
     "narrows run --on /dev/ttyUSB0\n\nnarrows run --on socket://localhost:7000   (a virtual board: narrows serve)"
 )
 def run(
@@ -91,6 +92,9 @@ def run(
     stream: Stream = False,
     waveform: Annotated[Path | None, typer.Option(help="Write a .vcd waveform; name its cycles with --window.")] = None,
     window: Annotated[str | None, typer.Option(help="Cycles of the waveform, FIRST:END.", metavar="A:B")] = None,
+    report_folder: Annotated[
+        Path | None, typer.Option("--report", metavar="DIR", help="Write a page (index.html) and a trace for Perfetto (trace.json) there.")
+    ] = None,
     json_file: Json = None,
     debug: Debug = False,
 ) -> None:
@@ -105,7 +109,8 @@ def run(
         path, pictures, names = defaults(model, image)
         result = run_model(
             path, pictures, on=on, baud=baud, config=config_of(on, config, clock), labels=labels or names, top=top, slices=slices,
-            **batches(batch, stream), waveform=waveform, window=parse_window(window), progress=progress,
+            **batches(batch, stream), waveform=waveform, window=parse_window(window), report=report_folder,
+            progress=progress,
         )  # fmt: skip
     finish(result, json_file, report.print_run)
 

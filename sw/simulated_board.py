@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from narrows.hw.config import EngineConfig
@@ -11,6 +12,7 @@ from narrows.hw.top import RESET, START, Register, Status
 from narrows.link_frame import Identity
 from narrows.network import NarrowsError
 from narrows.sim.simulator import SLICE, board
+from narrows.sim.watch import Interval
 
 #: More cycles than a reset takes.
 _RESET_CYCLES = 10_000
@@ -47,6 +49,17 @@ class SimulatedBoard:
 
     def watch(self, cycles: int) -> None:
         """Nothing: no simulated program waits for the watchdog, as whoever runs it counts its cycles."""
+
+    def observe(self, lines: Mapping[str, Sequence[str]], *, pause: int) -> None:
+        """From now on keep what units do: see :meth:`narrows.sim.simulator.Simulator.watch`."""
+        self._simulator.watch(lines, pause=pause)
+
+    def observed(self, cycles: int) -> list[Interval]:
+        """What :meth:`observe` kept of the last program, whose runs took ``cycles``, in cycles since its start; then it keeps no more."""
+        begin = self._simulator.block_cycles[-1] - cycles
+        found = [replace(one, begin=one.begin - begin, end=one.end - begin) for one in self._simulator.intervals]
+        self._simulator.watch({})
+        return [one for one in found if one.begin >= 0]
 
     def read_registers(self, addresses: Sequence[int]) -> list[int]:
         """32-bit registers, one after the other."""
