@@ -11,10 +11,11 @@ from typing import Annotated, Any
 
 import typer
 
-from narrows import cli_sweep, report
+from narrows import cli_board, cli_sweep, report
 from narrows.boards import CATALOGUE
 from narrows.cli_options import Clock, Config, Debug, Json, engine, errors, finish
 from narrows.config_file import load_config
+from narrows.hw.config import EngineConfig
 from narrows.network import NarrowsError
 
 #: What runs when no model is named: a classifier of handwritten digits, trained and stored here.
@@ -40,13 +41,6 @@ class RouterName(StrEnum):
 
     router1 = "router1"
     router2 = "router2"
-
-
-class Device(StrEnum):
-    """Where a network runs."""
-
-    sim = "sim"
-    golden = "golden"
 
 
 Model = Annotated[
@@ -76,12 +70,19 @@ BoardName = Annotated[str, typer.Option("--board", "-b", metavar="BOARD", help=f
 
 @app.command(
     epilog="[dim]Examples:[/]\n\nnarrows run\n\nnarrows run net.tflite --image cat.png --labels labels.txt --top 5\n\n"
-    "narrows run net.tflite -i cat.png --on golden --json -\n\nnarrows run --waveform out.vcd --window 10000:12000"
+    "narrows run net.tflite -i cat.png --on golden --json -\n\nnarrows run --report out\n\n"
+    "narrows run --waveform out.vcd --window 10000:12000\n\n"
+    "narrows run --on /dev/ttyUSB0\n\nnarrows run --on socket://localhost:7000   (a virtual board: narrows serve)"
 )
 def run(
     model: Model = None,
     image: Images = None,
-    on: Annotated[Device, typer.Option(help="sim: the gateware, cycle by cycle. golden: NumPy, no cycles.")] = Device.sim,
+    on: Annotated[
+        str,
+        typer.Option(metavar="DEVICE", help="sim: the gateware, cycle by cycle. golden: NumPy, no cycles. A board: its serial port, or "
+                     "socket://host:port, where `narrows serve` may be. `narrows devices` lists what there is."),
+    ] = "sim",
+    baud: cli_board.Baud = cli_board.BAUD,
     labels: Annotated[Path | None, typer.Option(help="Names of the classes, one per line. Without: those inside the model.")] = None,
     top: Annotated[int, typer.Option(min=1, help="Classes to show per image.")] = 3,
     config: Config = None,
@@ -91,6 +92,9 @@ def run(
     stream: Stream = False,
     waveform: Annotated[Path | None, typer.Option(help="Write a .vcd waveform; name its cycles with --window.")] = None,
     window: Annotated[str | None, typer.Option(help="Cycles of the waveform, FIRST:END.", metavar="A:B")] = None,
+    report_folder: Annotated[
+        Path | None, typer.Option("--report", metavar="DIR", help="Write a page (index.html) and a trace for Perfetto (trace.json) there.")
+    ] = None,
     json_file: Json = None,
     debug: Debug = False,
 ) -> None:
@@ -104,8 +108,9 @@ def run(
 
         path, pictures, names = defaults(model, image)
         result = run_model(
-            path, pictures, on=on.value, config=engine(config, clock), labels=labels or names, top=top, slices=slices,
-            **batches(batch, stream), waveform=waveform, window=parse_window(window), progress=progress,
+            path, pictures, on=on, baud=baud, config=config_of(on, config, clock), labels=labels or names, top=top, slices=slices,
+            **batches(batch, stream), waveform=waveform, window=parse_window(window), report=report_folder,
+            progress=progress,
         )  # fmt: skip
     finish(result, json_file, report.print_run)
 
@@ -213,6 +218,7 @@ def doctor(debug: Debug = False) -> None:
 
 
 cli_sweep.register(app)
+cli_board.register(app)
 
 
 def defaults(model: Path | None, images: list[Path] | None) -> tuple[Path, list[Path], Path | None]:
@@ -221,6 +227,12 @@ def defaults(model: Path | None, images: list[Path] | None) -> tuple[Path, list[
         return model, images or [], None
     data = Path(str(files("narrows"))) / "data"
     return data / DEFAULT_MODEL, images or sorted((data / "images").glob("*.png")), data / DEFAULT_LABELS
+
+
+def config_of(on: str, config: Path | None, clock: int | None) -> EngineConfig | None:
+    """The engine that the options describe; None where nothing is said and a board can be asked."""
+    ask = config is None and clock is None and on not in ("sim", "golden")
+    return None if ask else engine(config, clock)
 
 
 def batches(batch: int | None, stream: bool) -> dict[str, Any]:
