@@ -124,5 +124,6 @@ def register(app: typer.Typer) -> None:
         "narrows sweep --fit ulx3s-85f --width 1.0 --json sweep.json\n\nnarrows sweep net.tflite --stream"
     )(sweep)
     app.command(
-        epilog="[dim]Examples:[/]\n\nnarrows results\n\nnarrows results --models models\n\nnarrows results --models models --page docs/results.md"
+        epilog="[dim]Examples:[/]\n\nnarrows results\n\nnarrows results --models models\n\n"
+        "narrows results --models models --page docs/results.md"
     )(results)
