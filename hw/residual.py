@@ -179,15 +179,10 @@ class ResidualAdd(wiring.Component):
         m.d.comb += [
             first.eq(part == 0),
             last.eq((part == self._parts - 1) | ~enable),
-            tags.w_en.eq(go & last),
-            tags.w_data.eq(self.i.p.tag),
         ]
-        with m.If(go & enable):
-            m.d.sync += part.eq(Mux(last, 0, part + 1))
         may = ~first | some
         if self._lanes:
             m.d.comb += [self.i.ready.eq(last & may), go.eq(self.i.valid & may), started.eq(go & first)]
-            sums, summed = self._in_cycles(m, part, going=go & enable)
         else:
             m.submodules.turns = turns = ResidualTurns()
             m.d.comb += [
@@ -196,7 +191,10 @@ class ResidualAdd(wiring.Component):
                 self.i.ready.eq(Mux(enable, last & turns.last, may)), go.eq(Mux(enable, turns.last, self.i.valid & may)),
                 started.eq(Mux(enable, turns.start & turns.ready & first, go)),
             ]
-            sums, summed = turns.o, turns.o_valid
+        m.d.comb += [tags.w_en.eq(go & last), tags.w_data.eq(self.i.p.tag)]
+        with m.If(go & enable):
+            m.d.sync += part.eq(Mux(last, 0, part + 1))
+        sums, summed = self._in_cycles(m, part, going=go & enable) if self._lanes else (turns.o, turns.o_valid)
 
         # The parts of a word gather from the top down to its bottom bits.
         gathered = Signal(bits, reset_less=True)
