@@ -32,5 +32,6 @@ ULX3S_85F = Board(
     floorplan=default_engine, **_COMMON,
 )
 ULX3S_25F = Board(
-    name="ulx3s-25f", platform=_Platform25F, loader="ulx3s", config=replace(ECP5_25F, sdram="any-256M-75", sdram_mhz=80), **_COMMON,
+    name="ulx3s-25f", platform=_Platform25F, loader="ulx3s", config=replace(ECP5_25F, sdram="any-256M-75", sdram_mhz=80), dense=True,
+    **_COMMON,
 )  # fmt: skip
