@@ -10,7 +10,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # pytest's worker processes. Verilator builds dominate, so more than there are cores is slower.
 JOBS ?= 2
 
-.PHONY: setup sim bitstream flash test test-all lint types clean distclean
+.PHONY: setup sim bitstream flash test test-all lint browser types docs clean distclean
 .DEFAULT_GOAL := sim
 
 setup: $(VENV)/.narrows
@@ -43,11 +43,17 @@ bitstream: $(VENV)/.narrows-board
 flash: $(VENV)/.narrows-board
 	@$(BIN)/narrows flash $(if $(BOARD),--board $(BOARD)) $(ARGS)
 
-test: lint
+export CHROME
+
+test: lint browser
 	$(BIN)/pytest -n $(JOBS) -m 'not slow' $(ARGS)
 
-test-all: lint
+test-all: lint browser
 	$(BIN)/pytest -n $(JOBS) $(ARGS)
+
+# Chromium, for the tests of a report's page.
+browser:
+	@.ci/browser
 
 lint: $(VENV)/.narrows-test
 	$(BIN)/ruff check .

@@ -67,17 +67,12 @@ def run_model(
     batches = [range(first, min(first + plan.images, len(pictures))) for first in range(0, len(pictures), plan.images)]
     # A stream's outputs come a run later: one more run brings the last ones.
     order = [*batches, batches[-1]] if plan.late else batches
-    frames, intervals = [], []
-    with SimulatedDevice(program, waveform=waveform, window=window, progress=progress) as device:
+    frames, lines = [], None if report is None else trace.LINES
+    with SimulatedDevice(program, waveform=waveform, window=window, lines=lines, progress=progress) as device:
         for number, batch_ in enumerate(order):
             words = f"batch {number + 1} of {len(order)}, " if len(order) > 1 else ""
             say = progress and (lambda text, done, words=words: progress(words + text, done))
-            watched = report is not None and number == plan.late
-            if watched:
-                device.watch(trace.LINES, pause=trace.PAUSE)
             frames.append(device.run(network, *(pictures[index] for index in batch_), expected=expected, progress=say))
-            if watched:
-                intervals = device.intervals(frames[-1])
     for batch_, frame in zip(batches, frames[1:] if plan.late else frames, strict=True):
         for index, output in zip(batch_, frame.outputs, strict=False):
             row = _image_row(network, inputs[index][0], run_post(network, output), names, top)
@@ -87,7 +82,7 @@ def run_model(
     result |= engine_rows(plan, frame, predicted) | {"latency_cycles": latency}
     if report is not None:
         result |= run_details(program, frame)
-        traced = trace.trace(intervals, result["runs"], clock_mhz=result["clock_mhz"])
+        traced = trace.trace(frame.intervals, result["runs"], clock_mhz=result["clock_mhz"])
         result["report"] = report_page.write_report(report, result, traced, [value for _, value in inputs])
     return result
 
