@@ -28,10 +28,8 @@ def printed(monkeypatch, capsys):
 
 @pytest.mark.parametrize("encoding", ["utf-8", "ascii"])
 def test_bars_are_whole(encoding):
-    rows = [
-        {"array_busy": 17_000, "wait_weights": 1_234, "wait_data": 56, "no_work": 1_710}, {"array_busy": 1, "wait_weights": 1, "wait_data": 1,
-        "no_work": 0}, {"array_busy": 0, "wait_weights": 0, "wait_data": 0, "no_work": 7},
-    ]  # fmt: skip
+    keys = ("array_busy", "wait_weights", "wait_data", "no_work")
+    rows = [dict(zip(keys, parts, strict=True)) for parts in ((17_000, 1_234, 56, 1_710), (1, 1, 1, 0), (0, 0, 0, 7))]
     for row in rows:
         drawn = report.time_bar({"time": row, "cycles": sum(row.values())}, encoding)
         assert len(drawn) == report.TIME_BAR
