@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +14,6 @@ from narrows.hw.top import Register, Status
 from narrows.network import NarrowsError, Network, Tensor
 from narrows.plan import BlockPlan, Transfer
 from narrows.sim.simulator import board
-from narrows.sim.watch import Interval
 
 #: What hears of progress: a line of words and the fraction done, 0 to 1.
 Progress = Callable[[str, float], None]
@@ -22,22 +21,16 @@ Progress = Callable[[str, float], None]
 #: A program that takes this many times its predicted cycles, and some more, has hung.
 _PATIENCE, _GRACE = 4, 1_000_000
 
-#: Pauses of so many cycles do not end an interval of what is watched. The work of two blocks is further apart, in any unit that a block
-#: waits for.
-PAUSE = 8
-
 
 @dataclass(frozen=True, eq=False)
 class Frame:
     """One run of a program: the engine's ``outputs``, one image's each (shape of the network's output tensor), ``cycles`` from the
     start command to the last byte in external memory, and for each of the plan's runs the gateware's counters by the names of
-    :mod:`narrows.hw.counters`. A program of a stream gives the outputs of the images of its run before. ``intervals``: what the device
-    watched, line by line, in cycles since the first block's began."""
+    :mod:`narrows.hw.counters`. A program of a stream gives the outputs of the images of its run before."""
 
     outputs: tuple[np.ndarray, ...]
     cycles: int
     blocks: tuple[dict[str, int], ...]
-    intervals: tuple[Interval, ...] = ()
 
     @property
     def output(self) -> np.ndarray:
@@ -50,11 +43,10 @@ class SimulatedDevice:
 
     def __init__(
         self, program: Program, *, waveform: Path | None = None, window: tuple[int, int] | None = None,
-        lines: Mapping[str, Sequence[str]] | None = None, progress: Progress | None = None,
+        progress: Progress | None = None,
     ):
-        """Compiles the simulator unless it is cached. ``waveform``: a .vcd file for the cycles ``window``. ``lines``: what to watch in
-        every run, see :meth:`narrows.sim.simulator.Simulator.watch`."""
-        self._program, self._lines = program, lines
+        """Compiles the simulator unless it is cached. ``waveform``: a .vcd file for the cycles ``window``."""
+        self._program = program
         config = program.plan.config
         self._simulator = board(config, trace=waveform, window=window, progress=progress)
         if program.address + len(program.image) > self._simulator.memory_size:
@@ -85,8 +77,6 @@ class SimulatedDevice:
             raise NarrowsError(f"The program takes {plan.images} pictures at once, not {len(given)}.")
         for index, region in enumerate(plan.pictures):
             simulator.load(region.address, np.ascontiguousarray(given[index % len(given)]).tobytes())
-        if self._lines is not None:
-            simulator.watch(self._lines, pause=PAUSE)
         simulator.write(Register.PROGRAM_ADDRESS, self._program.address)
         simulator.write(Register.PROGRAM_WORDS, self._program.words)
         simulator.write(Register.CONTROL, 1)
@@ -101,12 +91,7 @@ class SimulatedDevice:
             where = f"in block {plan.blocks[min(done, len(plan.blocks) - 1)].block.name!r} ({done} of {len(plan.blocks)} done)"
             what = "met a packet it does not know" if status & Status.BAD else f"did not finish in {stop.cycles} cycles"
             raise NarrowsError(f"The engine {what} {where}; please report the model and this line.")
-        # From here on only the host moves something.
-        intervals = simulator.intervals
-        counters = self._counters()
-        begin = simulator.block_cycles[-1] - sum(block["cycles"] for block in counters)
-        intervals = tuple(replace(one, begin=one.begin - begin, end=one.end - begin) for one in intervals if one.begin >= begin)
-        return Frame(self._outputs(network), simulator.read(Register.CYCLES), counters, intervals)
+        return Frame(self._outputs(network), simulator.read(Register.CYCLES), self._counters())
 
     def tensor(self, run: BlockPlan) -> np.ndarray:
         """What a run stored to external memory: (images, height, width, the channels it formed)."""

@@ -15,6 +15,10 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 from rich.table import Table
 
 from narrows.doctor import Finding
+from narrows.report_parts import count as _count
+from narrows.report_parts import size as _bytes
+from narrows.report_parts import table as _table
+from narrows.report_parts import totals as _totals
 
 #: Columns of a report that goes into a file or a pipe.
 PIPE_WIDTH = 120
@@ -226,39 +230,21 @@ def print_doctor(findings: list[Finding]) -> None:
     console().print(table)
 
 
+def print_devices(result: dict[str, Any]) -> None:
+    """A line per thing that a network can run on."""
+    table = _table("--on", "what it is", "who answers")
+    for row in result["devices"]:
+        who = row.get("problem") or "ready"
+        if "engine" in row:
+            who = f"engine {row['engine']} at {row['clock_mhz']:g} MHz, {row['memory_bytes'] >> 20} MB"
+            who += "" if row["known"] else ": not a built-in one, name its --config"
+        colour = "green" if row["answers"] else "red"
+        table.add_row(escape(row["device"]), escape(row["kind"]), f"[{colour}]{escape(who)}[/]")
+    console().print(table)
+
+
 def bar(fraction: float, encoding: str = "utf-8") -> str:
     """``fraction`` of a bar of BAR characters."""
     full, empty = ("█", "░") if encoding.lower().startswith("utf") else ("#", ".")
     filled = round(min(max(fraction, 0.0), 1.0) * BAR)
     return full * filled + empty * (BAR - filled)
-
-
-def _table(*left: str, right: tuple[str, ...] = ()) -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-    for name in left:
-        table.add_column(name, overflow="fold")
-    for name in right:
-        table.add_column(name, justify="right", no_wrap=True)
-    return table
-
-
-def _totals(rows: list[tuple[str, str, str]]) -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
-    table.add_column(style="bold")
-    table.add_column(justify="right")
-    table.add_column()
-    for row in rows:
-        table.add_row(*map(escape, row))
-    return table
-
-
-def _count(value: int) -> str:
-    return f"{value:,}".replace(",", " ")
-
-
-def _bytes(value: int) -> str:
-    """Bytes in the unit that fits: B, KB of 1000 and MB."""
-    for unit, size in (("MB", 1_000_000), ("KB", 1000)):
-        if value >= size:
-            return f"{value / size:.{2 if unit == 'MB' else 1}f} {unit}"
-    return f"{value} B"

@@ -13,7 +13,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from narrows.device import PAUSE
 from narrows.network import NarrowsError
 from narrows.sim.watch import Interval
 
@@ -37,6 +36,9 @@ _NAMES = {
     "array_waits_weights": "weights", "array_waits_data": "data", "depthwise_waits_weights": "weights", "depthwise_waits_data": "data",
     "stem": "patches of the picture", "load": "tensor", "program": "program", "read": "read", "write": "write", "refresh": "refresh",
 }  # fmt: skip
+
+#: Pauses of so many cycles never end a slice. The work of two blocks is further apart, in any unit that a block waits for.
+PAUSE = 8
 
 #: Slices at most, which are some 130 bytes each: longer pauses are passed over until there are no more than these.
 MOST_SLICES = 100_000

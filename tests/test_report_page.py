@@ -191,7 +191,7 @@ def test_a_batch_in_a_stream_has_a_page(browser, tmp_path):
 
 
 def test_a_report_needs_cycles_and_a_folder(tmp_path):
-    with pytest.raises(NarrowsError, match="which golden has not: run on sim"):
+    with pytest.raises(NarrowsError, match="which golden does not tell: run on sim"):
         run_model(tmp_path / "net.tflite", [tmp_path / "a.png"], on="golden", report=tmp_path)
     (tmp_path / "file").write_text("")
     with pytest.raises(NarrowsError, match="the report can't be written there"):

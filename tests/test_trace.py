@@ -16,13 +16,13 @@ from test_simulator import ADD, ADDRESS, CONTROL, COUNT, FILL, simulator
 from trace_format import overlaps, tracks, violations
 
 from narrows.api import build_program
-from narrows.device import SimulatedDevice
+from narrows.board_device import Device
 from narrows.hw.config import EngineConfig
 from narrows.hw.top import Top
 from narrows.network import NarrowsError
 from narrows.run_details import run_details
 from narrows.sim.watch import Interval
-from narrows.trace import LINES, joined, trace, write_trace
+from narrows.trace import LINES, PAUSE, joined, trace, write_trace
 
 RUNS = [{"name": name, "begin": begin, "cycles": 100, **dict.fromkeys(
     ("pointwise_busy", "depthwise_busy", "wait_weights", "wait_data", "read_bytes", "write_bytes"), 0,
@@ -114,15 +114,17 @@ def test_slices_add_up_to_the_counters(run):
     assert [(event["args"]["cycle"], event["args"]["cycles"]) for event in lines["blocks"]] == [(r["begin"], r["cycles"]) for r in runs]
 
 
-def test_a_stream_and_tensors_outside():
-    """Frames of the small engine, whose tensors pass through external memory: load and store have their slices."""
+def test_frames_with_tensors_outside():
+    """Frames of the small engine one after the other, whose tensors pass through external memory: load and store have their slices."""
     made = Made(16, 12, 3)
     network = made.conv(8, kernel=3, stride=2).block(16, stride=1).block(16, residual=True).pool().conv(5).network()
     program = build_program(network, SMALL, store_blocks=True)
-    with SimulatedDevice(program, lines=LINES) as device:
+    with Device.open("sim", config=SMALL) as device:
+        device.load(program)
         for _ in range(2):
-            frame = device.run(network, made.picture(), expected=1_000_000)
-            traced = trace(frame.intervals, run_details(program, frame)["runs"], clock_mhz=133)
+            device.observe(LINES, pause=PAUSE)
+            frame = device.run(made.picture())
+            traced = trace(device.observed(frame), run_details(program, frame)["runs"], clock_mhz=133)
             assert violations(traced) == [] and not any(overlaps(events) for events in tracks(traced).values())
             assert tracks(traced)["store"] and tracks(traced)["SDRAM"][0]["args"]["cycle"] < 200
 
