@@ -2,6 +2,7 @@
 # make test       lint and the normal tests; make test-all adds the slow ones
 # make bitstream  builds for a board: make bitstream [BOARD=ulx3s-85f] [ARGS='--seeds 4']; make flash puts it there
 # make setup      only the environment those two run in, in .venv
+# make docs       the documentation as a site, in build/site
 # make clean      removes what was built; `make distclean` the environment too
 
 VENV := .venv
@@ -66,6 +67,16 @@ types: $(VENV)/.narrows-test
 	@ln -sfn $(CURDIR)/sim build/types/narrows/sim
 	@ln -sfn $(CURDIR)/boards build/types/narrows/boards
 	$(BIN)/pyright
+
+$(VENV)/.narrows-docs: pyproject.toml | $(VENV)/pyvenv.cfg
+	@echo "installing what makes the documentation into $(VENV)"
+	@$(PIP) install --editable '.[docs]'
+	@touch $@ $(VENV)/.narrows
+
+# Not --quiet: what it does not print, --strict does not count.
+docs: $(VENV)/.narrows-docs
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+	@echo "build/site/index.html"
 
 clean:
 	rm -rf build .pytest_cache .ruff_cache .hypothesis *.egg-info
