@@ -4,6 +4,7 @@
 # make results    measures the tables of docs/results.md: make results MODELS=folder of published networks
 # make cycles     writes down the cycle counts that the tests expect, and says what changed
 # make setup      only the environment those two run in, in .venv
+# make docs       the documentation as a site, in build/site
 # make clean      removes what was built; `make distclean` the environment too
 
 VENV := .venv
@@ -13,6 +14,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 JOBS ?= 2
 
 .PHONY: setup sim bitstream flash test test-all results cycles lint types clean distclean
+.PHONY: setup sim bitstream flash test test-all lint browser types docs clean distclean
 .DEFAULT_GOAL := sim
 
 setup: $(VENV)/.narrows
@@ -45,10 +47,12 @@ bitstream: $(VENV)/.narrows-board
 flash: $(VENV)/.narrows-board
 	@$(BIN)/narrows flash $(if $(BOARD),--board $(BOARD)) $(ARGS)
 
-test: lint
+export CHROME
+
+test: lint browser
 	$(BIN)/pytest -n $(JOBS) -m 'not slow' $(ARGS)
 
-test-all: lint
+test-all: lint browser
 	$(BIN)/pytest -n $(JOBS) $(ARGS)
 
 results: $(VENV)/.narrows
@@ -56,6 +60,9 @@ results: $(VENV)/.narrows
 
 cycles: $(VENV)/.narrows-test
 	@$(BIN)/python tests/replay.py
+# Chromium, for the tests of a report's page.
+browser:
+	@.ci/browser
 
 lint: $(VENV)/.narrows-test
 	$(BIN)/ruff check .
@@ -68,6 +75,16 @@ types: $(VENV)/.narrows-test
 	@ln -sfn $(CURDIR)/sim build/types/narrows/sim
 	@ln -sfn $(CURDIR)/boards build/types/narrows/boards
 	$(BIN)/pyright
+
+$(VENV)/.narrows-docs: pyproject.toml | $(VENV)/pyvenv.cfg
+	@echo "installing what makes the documentation into $(VENV)"
+	@$(PIP) install --editable '.[docs]'
+	@touch $@ $(VENV)/.narrows
+
+# Not --quiet: what it does not print, --strict does not count.
+docs: $(VENV)/.narrows-docs
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+	@echo "build/site/index.html"
 
 clean:
 	rm -rf build .pytest_cache .ruff_cache .hypothesis *.egg-info
