@@ -10,81 +10,24 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from narrows.hw.activation_memory import READ_LATENCY
+from narrows.hw.array_ports import (
+    ACTIVATION_DELAY,
+    WEIGHT_DELAY,
+    array_op,
+    array_result,
+    constant_load,
+    pixel_factors,
+    result_flags,
+    shared_terms,
+    sum_delay,
+    weight_load,
+)
 from narrows.hw.block_ram import BlockRam
-from narrows.hw.config import ACCUMULATOR_BITS, CONSTANT_BITS, EngineConfig
+from narrows.hw.config import ACCUMULATOR_BITS, EngineConfig
 from narrows.hw.delay import delayed
 from narrows.hw.ports import OutputRange
-from narrows.hw.products import LATENCY as PRODUCTS_LATENCY
 from narrows.hw.products import STRATEGIES
 from narrows.hw.requantise import Requantise
-from narrows.hw.walker import ADDRESS_BITS
-
-#: Cycles from an op at the array's port to its activations entering slice 0: the memory's, a plain register, the zero point.
-ACTIVATION_DELAY = READ_LATENCY + 2
-#: Cycles from a weight's address to its factors at the multipliers: the memory's, and a plain register.
-WEIGHT_DELAY = BlockRam.LATENCY + 1
-#: Cycles from an op at the array's port to its sum.
-SUM_DELAY = ACTIVATION_DELAY + PRODUCTS_LATENCY
-
-
-def array_op(config: EngineConfig) -> data.StructLayout:
-    """One cycle's work: ``group`` input channels of ``pixels`` pixels times ``outputs`` output channels.
-
-    ``address``: word of every bank of activation memory. ``weight``, ``constant``: words of the local memories.
-    ``first``/``last``: of the input channels of a result. ``idle``: adds nothing (results must end
-    ``config.result_spacing`` cycles apart). ``project``: which stage it belongs to. ``pixels``: which pixels are real, the
-    lowest bits. ``end_*``: the result's last pixel is the last of its group, segment, slice.
-    """
-    return data.StructLayout({
-        "address": ADDRESS_BITS,
-        "weight": (config.weight_words - 1).bit_length(),
-        "constant": (config.constant_words - 1).bit_length(),
-        "first": 1,
-        "last": 1,
-        "idle": 1,
-        "project": 1,
-        "pixels": config.pixels,
-        "end_group": 1,
-        "end_segment": 1,
-        "end_slice": 1,
-    })
-
-
-def array_result(config: EngineConfig) -> data.StructLayout:
-    """One pixel's ``outputs`` results as a word, with the flags of its op."""
-    return data.StructLayout({
-        "data": 8 * config.outputs,
-        "project": 1,
-        "end_group": 1,
-        "end_segment": 1,
-        "end_slice": 1,
-    })
-
-
-def memory_load(*, lanes: int, depth: int, width: int) -> data.StructLayout:
-    """One lane of a word on its way into the local memories: ``enable``, ``lane``, ``address``, ``data``."""
-    return data.StructLayout({"enable": 1, "lane": range(max(lanes, 2)), "address": range(depth), "data": width})
-
-
-def weight_load(config: EngineConfig) -> data.StructLayout:
-    """``group`` 9-bit factors for one slice."""
-    return memory_load(lanes=config.outputs, depth=config.weight_words, width=9 * config.group)
-
-
-def constant_load(config: EngineConfig) -> data.StructLayout:
-    """One channel's constants for one slice."""
-    return memory_load(lanes=config.outputs, depth=config.constant_words, width=CONSTANT_BITS)
-
-
-def pixel_factors(config: EngineConfig) -> data.ArrayLayout:
-    """``group`` 9-bit signed factors of each of ``pixels`` pixels."""
-    return data.ArrayLayout(data.ArrayLayout(signed(9), config.group), config.pixels)
-
-
-def result_flags(config: EngineConfig) -> data.StructLayout:
-    """Whose result it is and what it ends."""
-    return data.StructLayout({"project": 1, "end_group": 1, "end_segment": 1, "end_slice": 1})
 
 
 class Accumulate(data.Struct):
@@ -113,7 +56,7 @@ class Slice(wiring.Component):
     """Output channel ``index`` of ``pixels`` pixels: weights, products, accumulators.
 
     ``weight`` is the address of the op whose ``activations`` come ``WEIGHT_DELAY`` cycles later, and ``accumulate`` as many
-    cycles after these as products take. ``sums`` follow ``accumulate`` by one cycle.
+    cycles after these as products take; ``shared`` is formed of the same activations. ``sums`` follow ``accumulate`` by one cycle.
     """
 
     def __init__(self, *, config: EngineConfig, index: int):
@@ -122,6 +65,7 @@ class Slice(wiring.Component):
         super().__init__({
             "weight": In(range(config.weight_words)),
             "activations": In(pixel_factors(config)),
+            "shared": In(shared_terms(config)),
             "accumulate": In(Accumulate),
             "load_weight": In(weight_load(config)),
             "sums": Out(data.ArrayLayout(signed(ACCUMULATOR_BITS), config.pixels)),
@@ -139,6 +83,8 @@ class Slice(wiring.Component):
             m.submodules[f"products{pixel}"] = products = STRATEGIES[config.products](group=config.group)
             accumulator = Signal(signed(ACCUMULATOR_BITS), name=f"accumulator{pixel}", reset_less=True)
             m.d.comb += [products.a.eq(self.activations[pixel]), products.b.eq(factors)]
+            if products.SHARED is not None:
+                m.d.comb += products.shared.eq(self.shared[pixel])
             with m.If(self.accumulate.valid):
                 m.d.sync += accumulator.eq(Mux(self.accumulate.first, 0, accumulator) + products.o)
             m.d.comb += self.sums[pixel].eq(accumulator)
@@ -197,6 +143,11 @@ class Results(wiring.Component):
         return m
 
 
+def array_latency(config: EngineConfig) -> int:
+    """Cycles from a result's last op at the array's port to its first pixel's word: the sum, the requantiser, the chain's end."""
+    return sum_delay(config) + Results.LATENCY + config.outputs + 1
+
+
 class PointwiseArray(wiring.Component):
     """``outputs`` slices in a chain. ``op`` is taken every cycle it is ``valid``; its ``words`` come ``READ_LATENCY`` cycles later.
 
@@ -208,7 +159,7 @@ class PointwiseArray(wiring.Component):
 
     def __init__(self, *, config: EngineConfig):
         self._config = config
-        self.latency = SUM_DELAY + Results.LATENCY + config.outputs + 1
+        self.latency = array_latency(config)
         super().__init__({
             "valid": In(1),
             "op": In(array_op(config)),
@@ -233,22 +184,25 @@ class PointwiseArray(wiring.Component):
             accumulate.last.eq(self.op.last),
             self.forming.eq(accumulate.valid),
         ]
+        activations, summed = self._activations(m), sum_delay(config)
         links = {
             "weight": delayed(m, self.op.weight, ACTIVATION_DELAY - WEIGHT_DELAY, name="weight"),
-            "activations": self._activations(m),
-            "accumulate": delayed(m, accumulate, SUM_DELAY, name="accumulate"),
-            "constant": delayed(m, self.op.constant, SUM_DELAY, name="constant"),
-            "project": delayed(m, self.op.project, SUM_DELAY, name="project"),
+            "activations": activations,
+            "shared": self._shared(m, activations),
+            "accumulate": delayed(m, accumulate, summed, name="accumulate"),
+            "constant": delayed(m, self.op.constant, summed, name="constant"),
+            "project": delayed(m, self.op.project, summed, name="project"),
             "load_weight": self.load_weight,
             "load_constant": self.load_constant,
             "ranges": self.ranges,
         }
+        members = ("weight", "activations", "shared", "accumulate", "load_weight")
         for index in range(config.outputs):
             m.submodules[f"slice{index}"] = slice_ = Slice(config=config, index=index)
             for name, link in links.items():
                 links[name] = here = Signal.like(link, name=f"{name}{index}", reset_less=True)
                 m.d.sync += here.eq(link)
-            m.d.comb += [getattr(slice_, name).eq(links[name]) for name in ("weight", "activations", "accumulate", "load_weight")]
+            m.d.comb += [getattr(slice_, name).eq(links[name]) for name in members]
             number, k = divmod(index, config.sharing)
             if k == 0:
                 m.submodules[f"results{number}"] = results = Results(config=config, index=number)
@@ -277,6 +231,16 @@ class PointwiseArray(wiring.Component):
                 value = Cat(byte, byte[7] & self.signed_input).as_signed()
                 m.d.sync += factors[pixel][channel].eq(value - zero_point)
         return factors
+
+    def _shared(self, m, activations):
+        """What the pixels' factors share, for the slices."""
+        terms = Signal(shared_terms(self._config))
+        strategy = STRATEGIES[self._config.products]
+        if strategy.SHARED is not None:
+            for pixel in range(self._config.pixels):
+                m.submodules[f"shared{pixel}"] = shared = strategy.SHARED(group=self._config.group)
+                m.d.comb += [shared.a.eq(activations[pixel]), terms[pixel].eq(shared.o)]
+        return terms
 
     def _flags(self, m, accumulate):
         """The last op's flags meet its results at the end of the chain, one pixel per cycle."""

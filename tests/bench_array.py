@@ -12,7 +12,7 @@ from test_array import CONFIGS
 
 from narrows import kernels
 from narrows.hw.activation_memory import READ_LATENCY
-from narrows.hw.array import array_op, array_result, constant_load, weight_load
+from narrows.hw.array_ports import array_op, array_result, constant_load, weight_load
 from narrows.hw.config import BIAS_BITS
 from narrows.hw.ports import ChannelConstants, OutputRange
 from narrows.hw.requantise import MAX_SHIFT, MIN_SHIFT
