@@ -1,6 +1,6 @@
 """What passes the array's ports and its chain, and how long it takes."""
 
-from amaranth.hdl import signed
+from amaranth.hdl import signed, unsigned
 from amaranth.lib import data
 
 from narrows.hw.activation_memory import READ_LATENCY
@@ -77,7 +77,7 @@ def pixel_factors(config: EngineConfig) -> data.ArrayLayout:
 def shared_terms(config: EngineConfig) -> data.ArrayLayout:
     """Of each pixel what the strategy forms once for all slices; 0 bits if it is nothing."""
     shared = STRATEGIES[config.products].SHARED
-    return data.ArrayLayout(signed(0 if shared is None else sum_bits(config.group // 2)), config.pixels)
+    return data.ArrayLayout(unsigned(0) if shared is None else signed(sum_bits(config.group // 2)), config.pixels)
 
 
 def result_flags(config: EngineConfig) -> data.StructLayout:

@@ -29,6 +29,20 @@ class For(Elaboratable):
         return Fragment.get(self._component, self._platform)
 
 
+class OnChip(wiring.Component):
+    """``component`` as it is on an ECP5, with the same ports."""
+
+    def __init__(self, component: wiring.Component):
+        self._component = component
+        super().__init__(component.signature)
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.inner = For(self._component, Ecp5())
+        wiring.connect(m, wiring.flipped(self), self._component)
+        return m
+
+
 class Twins(wiring.Component):
     """Inputs go to both forms. ``*_chip`` are outputs of the primitives, ``*_plain`` those of plain logic."""
 
