@@ -4,9 +4,10 @@ from narrows.hw.block_ram import Cut
 from narrows.hw.config import CONSTANT_BITS, EngineConfig
 from narrows.hw.counters import BLOCKS
 from narrows.hw.counters import WORDS as COUNTERS
+from narrows.hw.engine import READ_AHEAD
 from narrows.hw.writeback import DEPTH as RESULTS
 
-#: Words of 16 bits in the queues of the two readers, of the writer and of the descriptors, each.
+#: Words of 16 bits in the queues of the writer and of the descriptors, each.
 QUEUE_WORDS = 512
 
 #: Block RAMs of an LFE5U-25F and an LFE5U-85F, which also have 28 and 156 multipliers.
@@ -24,7 +25,7 @@ def block_rams(config: EngineConfig) -> dict[str, int]:
     The host link's are not among them.
     """
     word, factors = 8 * config.group, 9 * config.group
-    queue = block_rams_of(words=QUEUE_WORDS, bits=16)
+    queues = 2 * block_rams_of(words=READ_AHEAD, bits=16) + 2 * block_rams_of(words=QUEUE_WORDS, bits=16)
     return {
         "activation memory": config.pixels * block_rams_of(words=config.bank_words, bits=word, shared=True),
         "line buffers": 3 * block_rams_of(words=config.line_words, bits=word),
@@ -33,7 +34,7 @@ def block_rams(config: EngineConfig) -> dict[str, int]:
         "depthwise weights": 3 * block_rams_of(words=config.depthwise_words, bits=factors),
         "depthwise constants": config.depthwise_requantisers * block_rams_of(words=config.depthwise_words, bits=CONSTANT_BITS),
         "rows of the picture": 2 * block_rams_of(words=config.image_words // 2, bits=word),
-        "queues: two readers, writer, descriptors": 4 * queue,
+        "queues: two readers, writer, descriptors": queues,
         "queue of results": block_rams_of(words=RESULTS, bits=word + 3),
         "counters": block_rams_of(words=BLOCKS * COUNTERS, bits=32),
     }

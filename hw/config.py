@@ -59,7 +59,7 @@ class EngineConfig:
     requantisers: int = 8
     depthwise_requantisers: int = 3
     residual_lanes: int = 2
-    activation_words: int = 26624
+    activation_words: int = 28672
     line_words: int = 2048
     weight_words: int = 512
     constant_words: int = 512
@@ -129,8 +129,8 @@ class EngineConfig:
         bits += self.constant_words * self.outputs * CONSTANT_BITS
         bits += self.depthwise_words * (3 * self.group * 9 + self.depthwise_requantisers * CONSTANT_BITS)
         bits += self.image_words * self.group * 8
-        # Queues: two readers, a writer and the descriptors of 513 words of 16 bits, 128 results with three flags.
-        bits += 4 * 513 * 16 + 128 * (8 * self.group + 3)
+        # Queues: two readers of 1,025 words of 16 bits, a writer and the descriptors of 513, 128 results with three flags.
+        bits += 2 * (1025 + 513) * 16 + 128 * (8 * self.group + 3)
         return -(-bits // 8)
 
     @property

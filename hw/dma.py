@@ -220,19 +220,21 @@ class MemoryArbiter(wiring.Component):
     """Shares the controller among ``readers`` clients that read and ``writers`` that write, burst by burst.
 
     Of the requests offered in a cycle the one of the lowest index goes first, readers before writers (who wait while
-    readers ask without end); after all of these the last ``guests`` readers and as many writers. One request is taken in two
-    cycles, and is one cycle later at ``request``. Bursts are served in the order they
+    readers ask without end); after these ``patient`` readers; after all of them the last ``guests`` readers and as many writers. One
+    request is taken in two cycles, and is one cycle later at ``request``. Bursts are served in the order they
     were taken, so a read taken after a write sees its words. Words read reach their reader one cycle after ``read``, words
     to write pass without a register. The controller must not answer before the second cycle after it took a request.
     ``read_words``/``write_words`` are high for one cycle per word.
     """
 
-    def __init__(self, *, readers: int, writers: int, guests: int = 0):
+    def __init__(self, *, readers: int, writers: int, patient: int = 0, guests: int = 0):
         if readers < 1 or writers < 1:
             raise ValueError(f"An arbiter needs a reader and a writer or more, not {readers} and {writers}.")
         if not 0 <= guests <= min(readers, writers):
             raise ValueError(f"Of {readers} readers and {writers} writers {guests} can't be guests.")
-        self._readers, self._writers, self._guests = readers, writers, guests
+        if not 0 <= patient <= readers - guests:
+            raise ValueError(f"Of {readers} readers, {guests} of them guests, {patient} can't be patient.")
+        self._readers, self._writers, self._patient, self._guests = readers, writers, patient, guests
         super().__init__({
             "read_requests": In(stream.Signature(Burst)).array(readers),
             "reads": Out(ReadData).array(readers),
@@ -276,7 +278,8 @@ class MemoryArbiter(wiring.Component):
         # Indices of clients in order of precedence.
         readers, writers = range(self._readers), range(self._readers, len(clients))
         first, second = self._readers - self._guests, self._writers - self._guests
-        order = [*readers[:first], *writers[:second], *readers[first:], *writers[second:]]
+        eager = first - self._patient
+        order = [*readers[:eager], *writers[:second], *readers[eager:], *writers[second:]]
         for place, index in enumerate(order):
             client = clients[index]
             m.d.comb += [

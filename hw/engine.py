@@ -37,6 +37,10 @@ from narrows.hw.writeback import DEPTH, Writeback
 #: A position that lies after every pixel a plane may have.
 ALL = (1 << (POSITION_BITS - 1)) - 1
 
+#: Words of 16 bits in the queue of each reader of external memory: what a block RAM holds. With half of it, and the program's
+#: bursts between its own, a picture comes some percent slower than the bus could bring it.
+READ_AHEAD = 1024
+
 #: Clients of activation memory in order of precedence, and of external memory.
 _WRITES = ("depthwise", "project", "stem", "load")
 _READS = ("shortcut", "store")
@@ -75,8 +79,9 @@ class Engine(wiring.Component):
             "line_buffer": LineBuffer(config=config), "line_writer": LineWriter(config=config),
             "depthwise": DepthwiseUnit(config=config), "writeback": Writeback(config=config),
             "stem": Stem(config=config), "load": ActivationLoad(config=config), "store": ActivationStore(config=config),
-            "source": MemoryReader(), "program_reader": MemoryReader(), "sink": MemoryWriter(),
-            "arbiter": MemoryArbiter(readers=3, writers=2, guests=1), "descriptors": Queue(width=16, depth=512),
+            "source": MemoryReader(depth=READ_AHEAD), "program_reader": MemoryReader(depth=READ_AHEAD), "sink": MemoryWriter(),
+            # A block ends when its output has left; the program runs ahead of need.
+            "arbiter": MemoryArbiter(readers=3, writers=2, patient=1, guests=1), "descriptors": Queue(width=16, depth=512),
             "depthwise_weights": LaneMemory(load=depthwise_weight_load(config), lanes=3),
             "depthwise_constants": LaneMemory(load=depthwise_constant_load(config), lanes=config.depthwise_requantisers),
         }

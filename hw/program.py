@@ -9,6 +9,7 @@ A memory word is ``lanes`` entries of a local memory, lane 0 first: ``group`` by
 point is off), 8 bytes of constants (10 if wide), or 16 bits of a descriptor.
 """
 
+from collections.abc import Mapping
 from enum import IntEnum
 
 from amaranth.hdl import Cat, Module, Mux, Signal, signed
@@ -75,6 +76,19 @@ def lane_bytes(config: EngineConfig, kind: Kind) -> int:
     if kind in (Kind.WEIGHTS, Kind.DEPTHWISE_WEIGHTS):
         return config.group
     return 2 * (_WIDE_PARTS if kind in WIDE else _NARROW_PARTS)
+
+
+def ring_depths(config: EngineConfig) -> dict[Kind, int]:
+    """Memory words of each of ``RINGS``."""
+    return {
+        Kind.WEIGHTS: config.weight_words, Kind.CONSTANTS: config.constant_words,
+        Kind.DEPTHWISE_WEIGHTS: config.depthwise_words, Kind.DEPTHWISE_CONSTANTS: config.depthwise_words,
+    }  # fmt: skip
+
+
+def fits_rings(config: EngineConfig, counts: Mapping[Kind, int]) -> bool:
+    """Whether the rings hold so many words of each kind at once."""
+    return all(counts.get(kind, 0) <= depth for kind, depth in ring_depths(config).items())
 
 
 def header(kind: Kind, count: int, *, zero_point: int = 0, signed: bool = False) -> bytes:
@@ -192,9 +206,8 @@ class ProgramReader(wiring.Component):
         """Whether the packet's ring has no room for another word. It is known three cycles late, so of a word that begins right after
         the last one ended there must be one place more. Words take four cycles or more."""
         config = self._config
-        depths = (config.weight_words, config.constant_words, config.depthwise_words, config.depthwise_words)
         full, almost_full = Signal(len(RINGS)), Signal(len(RINGS))
-        for n, depth in enumerate(depths):
+        for n, depth in enumerate(ring_depths(config).values()):
             held = Signal(COUNT_BITS, name=f"held{n}")
             m.d.comb += held.eq(written[n] - self.freed[n])
             m.d.sync += [full[n].eq(held >= depth), almost_full[n].eq(held >= depth - 1)]

@@ -8,7 +8,7 @@ from amaranth.lib.wiring import In, Out
 from narrows.hw.block_ram import BlockRam
 
 #: Words on their way out of the RAM or waiting in front of ``o``: enough for a word per cycle.
-_AHEAD = 8
+AHEAD = 8
 
 
 class Queue(wiring.Component):
@@ -28,7 +28,7 @@ class Queue(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         m.submodules.ram = ram = BlockRam(width=self._width, depth=self._depth)
-        m.submodules.ahead = ahead = SyncFIFOBuffered(width=self._width, depth=_AHEAD)
+        m.submodules.ahead = ahead = SyncFIFOBuffered(width=self._width, depth=AHEAD)
         taken, asked, left = Signal(), Signal(), Signal()
         m.d.comb += [taken.eq(self.i.valid & self.i.ready), left.eq(self.o.valid & self.o.ready)]
 
@@ -42,7 +42,7 @@ class Queue(wiring.Component):
         m.d.sync += [write.eq(write + taken), level.eq(after + taken), full.eq(level + taken > self._depth - 2)]
 
         # Cycle 2: it is asked for, if it has a place in front of `o`. Cycle 4: it comes.
-        read, places, some = Signal(range(self._depth)), Signal(range(_AHEAD + 1), init=_AHEAD), Signal()
+        read, places, some = Signal(range(self._depth)), Signal(range(AHEAD + 1), init=AHEAD), Signal()
         m.d.sync += [some.eq(after != 0), places.eq(places - asked + left), read.eq(read + asked)]
         m.d.comb += [asked.eq(some & (places != 0)), ram.address.eq(read)]
         coming = Signal(BlockRam.LATENCY)

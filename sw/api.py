@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,22 +19,25 @@ from narrows.hw.config import EngineConfig
 from narrows.image_input import FILTER, input_for
 from narrows.importer import import_network, labels_inside
 from narrows.network import NarrowsError, Network
-from narrows.plan import Plan
-from narrows.planner import DoesNotFit, plan_network
+from narrows.plan import BlockPlan, Plan
+from narrows.planner import DoesNotFit
+from narrows.schedule import plan_network
 
 Progress = Callable[[str, float], None]
 
 
 def run_model(
     model: Path, images: Sequence[Path], *, on: str = "sim", config: EngineConfig | None = None, labels: Path | None = None,
-    top: int = 3, slices: int | None = None, waveform: Path | None = None, window: tuple[int, int] | None = None,
-    progress: Progress | None = None,
+    top: int = 3, slices: int | None = None, batch: int = 1, stream: bool = False, waveform: Path | None = None,
+    window: tuple[int, int] | None = None, progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Run ``images`` through ``model`` and say what came out and, on the engine, where the cycles went.
 
     ``on``: "sim" (the gateware) or "golden" (NumPy, no engine keys in the result). ``labels``: a file with a name per
     line; None: those inside the model, if any. ``top``: classes per image. ``slices``: cut every block's interior into that
-    many slices, or the next number that fits (at most one per group of channels); None: the planner chooses. Raises :class:`NarrowsError`.
+    many slices, or the next number that fits (at most one per group of channels); None: the planner chooses. ``batch``: images
+    that share the late blocks' weights, at most; fewer images are repeated. ``stream``: batch follows batch, and each one's
+    classifier runs in the background of the next; the figures are those of a batch in the middle. Raises :class:`NarrowsError`.
     """
     if on not in ("sim", "golden"):
         raise NarrowsError(f"There is no device {on!r}: run on sim (the gateware) or golden (NumPy).")
@@ -51,22 +54,41 @@ def run_model(
             result["images"].append(_image_row(network, path, outputs, names, top))
         return result
 
-    program = build_program(network, config or EngineConfig(), slices=slices)
-    predicted = cycle_model.predict(program.plan)
+    program = build_program(network, config or EngineConfig(), slices=slices, batch=batch, stream=stream)
+    plan, predicted = program.plan, cycle_model.predict(program.plan)
     expected = sum(block.cycles for block in predicted)
+    pictures = [run_pre(network, value) for _, value in inputs]
+    batches = [range(first, min(first + plan.images, len(pictures))) for first in range(0, len(pictures), plan.images)]
+    # A stream's outputs come a run later: one more run brings the last ones.
+    order = [*batches, batches[-1]] if plan.late else batches
     frames = []
     with SimulatedDevice(program, waveform=waveform, window=window, progress=progress) as device:
-        for path, value in inputs:
-            frame = device.run(network, run_pre(network, value), expected=expected, progress=progress)
-            frames.append(frame)
-            row = _image_row(network, path, run_post(network, frame.output), names, top)
+        for number, batch_ in enumerate(order):
+            words = f"batch {number + 1} of {len(order)}, " if len(order) > 1 else ""
+            say = progress and (lambda text, done, words=words: progress(words + text, done))
+            frames.append(device.run(network, *(pictures[index] for index in batch_), expected=expected, progress=say))
+    for batch_, frame in zip(batches, frames[1:] if plan.late else frames, strict=True):
+        for index, output in zip(batch_, frame.outputs, strict=False):
+            row = _image_row(network, inputs[index][0], run_post(network, output), names, top)
             result["images"].append(row | {"cycles": frame.cycles})
-    return result | _engine_rows(program.plan, frames[0], predicted)
+    frame = frames[plan.late]
+    latency = frame.cycles + (last_part_end(plan, frames[plan.late]) if plan.late else 0)
+    return result | engine_rows(plan, frame, predicted) | {"latency_cycles": latency}
 
 
-def build_program(network: Network, config: EngineConfig, *, slices: int | None = None, store_blocks: bool = False) -> Program:
-    """Plan and compile; what does not fit the hardware's registers is refused like what does not fit its memories."""
-    plan = plan_network(network, config, slices=slices, store_blocks=store_blocks)
+def last_part_end(plan: Plan, frame: Frame) -> int:
+    """The cycle in which the last output of the batch before is there."""
+    stores = {part.store for part in plan.outputs}
+    last = max(index for index, run in enumerate(plan.blocks) if run.store in stores)
+    return sum(block["cycles"] for block in frame.blocks[: last + 1])
+
+
+def build_program(
+    network: Network, config: EngineConfig, *, slices: int | None = None, store_blocks: bool = False, batch: int = 1, stream: bool = False,
+) -> Program:
+    """Plan (see :func:`narrows.schedule.plan_network`) and compile; what does not fit the hardware's registers is refused like
+    what does not fit its memories."""
+    plan = plan_network(network, config, slices=slices, store_blocks=store_blocks, batch=batch, stream=stream)
     try:
         return compile_plan(plan)
     except ValueError as error:
@@ -109,36 +131,44 @@ def _real(tensor: Any, score: Any) -> float:
     return float(tensor.scale[0]) * (int(score) - int(tensor.zero_point[0]))
 
 
-def _engine_rows(plan: Plan, frame: Frame, predicted: Sequence[Any]) -> dict[str, Any]:
+def engine_rows(plan: Plan, frame: Frame, predicted: Sequence[Any]) -> dict[str, Any]:
+    """What the counters of a run say, block by block and in sum; a block's row adds up all its runs."""
     config = plan.config
-    macs = sum(block.block.macs for block in plan.blocks)
-    blocks = []
-    for block, counted, model in zip(plan.blocks, frame.blocks, predicted, strict=True):
-        blocks.append({
-            "name": block.block.name, "mode": block.mode, "slices": block.slices,
-            "macs": block.block.macs, "cycles": counted["cycles"], "predicted_cycles": model.cycles,
-            **{name: counted[name] for name in ("pointwise_busy", "depthwise_busy", "wait_weights", "wait_data")},
-            "read_bytes": 2 * counted["read_words"], "write_bytes": 2 * counted["write_words"],
-            "utilisation": block.block.macs / (config.multipliers * counted["cycles"]),
+    rows: dict[str, dict[str, Any]] = {}
+    for run, counted, model in zip(plan.blocks, frame.blocks, predicted, strict=True):
+        row = rows.setdefault(run.block.name, {
+            "name": run.block.name, "mode": run.mode, "slices": run.slices, "runs": 0, "images": plan.images,
+            **dict.fromkeys(("macs", "cycles", "predicted_cycles"), 0),
+            **dict.fromkeys(("pointwise_busy", "depthwise_busy", "wait_weights", "wait_data", "read_bytes", "write_bytes"), 0),
         })
-    written = sum(block["write_bytes"] for block in blocks)
-    stored = sum(block.store.bytes for block in plan.blocks if block.store is not None)
+        added = {"runs": 1, "macs": run.macs, "predicted_cycles": model.cycles} | {
+            name: counted[name] for name in ("cycles", "pointwise_busy", "depthwise_busy", "wait_weights", "wait_data")
+        } | {"read_bytes": 2 * counted["read_words"], "write_bytes": 2 * counted["write_words"]}
+        for name, value in added.items():
+            row[name] += value
+    blocks = [row | {"utilisation": row["macs"] / (config.multipliers * row["cycles"])} for row in rows.values()]
+    read, written = (sum(block[name] for block in blocks) for name in ("read_bytes", "write_bytes"))
+    stored = sum(run.store.bytes for run in plan.blocks if run.store is not None)
+    per_image = frame.cycles / plan.images
     return {
-        "cycles": frame.cycles, "predicted_cycles": sum(block["predicted_cycles"] for block in blocks),
-        "macs": macs, "multipliers": config.multipliers, "utilisation": macs / (config.multipliers * frame.cycles),
-        "dram_read_bytes": sum(block["read_bytes"] for block in blocks), "dram_write_bytes": written,
+        "batch": plan.images, "stream": plan.late, "cycles": frame.cycles, "cycles_per_image": per_image,
+        "predicted_cycles": sum(block["predicted_cycles"] for block in blocks),
+        "macs": plan.macs, "multipliers": config.multipliers, "utilisation": plan.macs / (config.multipliers * frame.cycles),
+        "dram_read_bytes": read, "dram_write_bytes": written, "dram_read_bytes_per_image": read / plan.images,
         # Every byte written belongs to a block's output: what is left over would be a wide interior's.
         "interior_bytes_to_dram": written - stored,
         "onchip_bytes": config.onchip_bytes, "clock_mhz": config.sdram_mhz,
-        "frames_per_second": config.sdram_mhz * 1e6 / frame.cycles, "engine": config.digest, "blocks": blocks,
+        "frames_per_second": config.sdram_mhz * 1e6 / per_image, "engine": config.digest, "blocks": blocks,
     }
 
 
-def plan_model(model: Path, *, config: EngineConfig | None = None, slices: int | None = None) -> dict[str, Any]:
-    """The plan of ``model`` on ``config``: what each block does, where it lies, what it will cost."""
+def plan_model(
+    model: Path, *, config: EngineConfig | None = None, slices: int | None = None, batch: int = 1, stream: bool = False
+) -> dict[str, Any]:
+    """The plan of ``model`` on ``config``: what each run of a block does, where it lies, what it will cost."""
     config = config or EngineConfig()
     network = import_network(model)
-    plan = build_program(network, config, slices=slices).plan
+    plan = build_program(network, config, slices=slices, batch=batch, stream=stream).plan
     predicted = cycle_model.predict(plan)
     blocks = []
     for block, cost in zip(plan.blocks, predicted, strict=True):
@@ -146,7 +176,8 @@ def plan_model(model: Path, *, config: EngineConfig | None = None, slices: int |
         blocks.append({
             "name": shape.name, "mode": block.mode, "slices": block.slices, "input": list(shape.input.shape),
             "interior": list(shape.depthwise.inputs[0].shape) if shape.depthwise else None, "output": list(shape.output.shape),
-            "macs": shape.macs, "predicted_cycles": cost.cycles, "predicted_read_bytes": cost.read_bytes,
+            "images": block.images, "first_image": block.first, "channels": [block.channels.start, block.channels.stop],
+            "macs": block.macs, "predicted_cycles": cost.cycles, "predicted_read_bytes": cost.read_bytes,
             "predicted_write_bytes": cost.write_bytes,
             "input_at": [block.source.base, block.source.end],
             "filtered_at": [block.filtered.base, block.filtered.end] if block.filtered else None,
@@ -155,9 +186,10 @@ def plan_model(model: Path, *, config: EngineConfig | None = None, slices: int |
             "operators": [layer.op for layer in shape.layers],
         })
     cycles = sum(block["predicted_cycles"] for block in blocks)
-    macs = sum(block["macs"] for block in blocks)
+    macs = plan.macs
     return {
-        "model": str(model), "engine": config.digest, "notes": list(network.notes),
+        "model": str(model), "engine": config.digest, "batch": plan.images, "stream": plan.late,
+        "predicted_cycles_per_image": cycles / plan.images, "notes": list(network.notes),
         "host_before": [op.name for op in network.pre], "host_after": [op.name for op in network.post],
         "blocks": blocks, "macs": macs, "multipliers": config.multipliers, "predicted_cycles": cycles,
         "predicted_utilisation": macs / (config.multipliers * cycles), "onchip_bytes": config.onchip_bytes,
@@ -166,7 +198,7 @@ def plan_model(model: Path, *, config: EngineConfig | None = None, slices: int |
 
 
 def check_model(
-    model: Path, images: Sequence[Path], *, config: EngineConfig | None = None, slices: int | None = None,
+    model: Path, images: Sequence[Path], *, config: EngineConfig | None = None, slices: int | None = None, batch: int = 1,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Compare every block of the gateware with the golden model, and every operator of that with the oracle if it is there.
@@ -176,23 +208,34 @@ def check_model(
     network = import_network(model)
     if not images:
         raise NarrowsError("There is no image to check; give one with --image.")
-    program = build_program(network, config or EngineConfig(), slices=slices, store_blocks=True)
-    expected = sum(block.cycles for block in cycle_model.predict(program.plan))
-    result: dict[str, Any] = {"model": str(model), "oracle": oracle.available(), "images": [], "equal": True}
+    program = build_program(network, config or EngineConfig(), slices=slices, store_blocks=True, batch=batch)
+    plan = program.plan
+    expected = sum(block.cycles for block in cycle_model.predict(plan))
+    result: dict[str, Any] = {"model": str(model), "oracle": oracle.available(), "batch": plan.images, "images": [], "equal": True}
     with SimulatedDevice(program, progress=progress) as device:
-        for path in images:
-            value = input_for(network.model, path)
-            picture = run_pre(network, value)
-            golden = {id(layer.output): out for layer, out in zip(network.layers, run_network(network, picture), strict=True)}
-            device.run(network, picture, expected=expected, progress=progress)
-            rows = []
-            for block in program.plan.blocks:
-                difference = first_difference(device.tensor(block), golden[id(block.block.output)])
-                rows.append({"name": block.block.name, "equal": difference is None, "first_difference": difference})
-            operators = _check_operators(network, model, value) if oracle.available() else []
-            result["images"].append({"image": str(path), "blocks": rows, "operators": operators})
-            result["equal"] &= all(row["equal"] for row in rows + operators)
+        for first in range(0, len(images), plan.images):
+            paths = images[first : first + plan.images]
+            values = [input_for(network.model, path) for path in paths]
+            pictures = [run_pre(network, value) for value in values]
+            device.run(network, *pictures, expected=expected, progress=progress)
+            for number, (path, value) in enumerate(zip(paths, values, strict=True)):
+                golden = dict(zip((id(layer.output) for layer in network.layers), run_network(network, pictures[number]), strict=True))
+                rows = [
+                    {"name": run.block.name, "equal": difference is None, "first_difference": difference}
+                    for run in plan.blocks if run.first <= number < run.first + run.images
+                    for difference in (stored_difference(device, run, golden, number),)
+                ]
+                operators = _check_operators(network, model, value) if oracle.available() else []
+                result["images"].append({"image": str(path), "blocks": rows, "operators": operators})
+                result["equal"] &= all(row["equal"] for row in rows + operators)
     return result
+
+
+def stored_difference(device: SimulatedDevice, run: BlockPlan, golden: Mapping[int, np.ndarray], number: int) -> dict[str, Any] | None:
+    """Where what ``run`` stored of image ``number`` differs from the golden model's tensors (by the id of the network's), or None."""
+    found = device.tensor(run)[number - run.first]
+    wanted = golden[id(run.block.output)].reshape(run.block.output.shape)
+    return first_difference(found, wanted[..., run.channels.start : run.channels.stop])
 
 
 def first_difference(got: np.ndarray, expected: np.ndarray) -> dict[str, Any] | None:

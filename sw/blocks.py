@@ -7,6 +7,7 @@ the head's output never exists as a whole. MobileNetV1's pointwise layers become
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from typing import cast
 
@@ -50,6 +51,17 @@ class Block:
         if self.add is None or self.project is None:
             return None
         return next(t for t in self.add.inputs if t is not self.project.output)
+
+
+def cut_after_depthwise(block: Block) -> tuple[Block, Block]:
+    """``block`` (without a shortcut) as two: expand and depthwise, and project alone. The interior between them has a place."""
+    assert block.depthwise is not None and block.project is not None and block.add is None
+    between = block.depthwise.output
+    first = dataclasses.replace(block, name=block.depthwise.name, output=between, project=None)
+    second = dataclasses.replace(
+        block, name=block.project.name, input=between, expand=None, depthwise=None, from_picture=False, identity=False,
+    )
+    return first, second
 
 
 def identity_conv(tensor: Tensor) -> Conv:

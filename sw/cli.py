@@ -76,6 +76,15 @@ Slices = Annotated[
     typer.Option(min=1, metavar="T", help="Cut every block's interior into T slices of channels, or the next number that fits, "
                  "instead of what the planner chooses."),
 ]
+Batch = Annotated[
+    int | None,
+    typer.Option(min=1, metavar="N", help="Run the late blocks, which wait for weights, once for N pictures (or as many as pay and fit); "
+                 "fewer pictures are repeated. [default: 1, 4 with --stream]", show_default=False),
+]
+Stream = Annotated[
+    bool, typer.Option("--stream", help="Batch after batch, each one's classifier in the background of the next; cycles are those of a "
+                       "batch in the middle.")
+]
 BoardName = Annotated[str, typer.Option("--board", "-b", metavar="BOARD", help=f"One of {', '.join(CATALOGUE)}.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 
@@ -93,6 +102,8 @@ def run(
     config: Config = None,
     clock: Clock = None,
     slices: Slices = None,
+    batch: Batch = None,
+    stream: Stream = False,
     waveform: Annotated[Path | None, typer.Option(help="Write a .vcd waveform; name its cycles with --window.")] = None,
     window: Annotated[str | None, typer.Option(help="Cycles of the waveform, FIRST:END.", metavar="A:B")] = None,
     json_file: Json = None,
@@ -109,7 +120,7 @@ def run(
         path, pictures, names = defaults(model, image)
         result = run_model(
             path, pictures, on=on.value, config=engine(config, clock), labels=labels or names, top=top, slices=slices,
-            waveform=waveform, window=parse_window(window), progress=progress,
+            **batches(batch, stream), waveform=waveform, window=parse_window(window), progress=progress,
         )  # fmt: skip
     finish(result, json_file, report.print_run)
 
@@ -118,7 +129,8 @@ def run(
     epilog="[dim]Examples:[/]\n\nnarrows plan\n\nnarrows plan net.tflite --config small.toml\n\nnarrows plan net.tflite --json plan.json"
 )
 def plan(
-    model: Model = None, config: Config = None, clock: Clock = None, slices: Slices = None, json_file: Json = None, debug: Debug = False
+    model: Model = None, config: Config = None, clock: Clock = None, slices: Slices = None, batch: Batch = None, stream: Stream = False,
+    json_file: Json = None, debug: Debug = False,
 ) -> None:
     """Show how a network would run: its blocks, where they lie in memory, what they should cost.
 
@@ -127,7 +139,7 @@ def plan(
     with errors(debug):
         from narrows.api import plan_model
 
-        result = plan_model(defaults(model, None)[0], config=engine(config, clock), slices=slices)
+        result = plan_model(defaults(model, None)[0], config=engine(config, clock), slices=slices, **batches(batch, stream))
     finish(result, json_file, report.print_plan)
 
 
@@ -232,6 +244,11 @@ def engine(config: Path | None, clock: int | None) -> EngineConfig:
     except ValueError as error:
         raise NarrowsError(f"This clock does not suit the memory: {error}") from None
     return chosen
+
+
+def batches(batch: int | None, stream: bool) -> dict[str, Any]:
+    """The options of a batch as arguments."""
+    return {"batch": batch or (4 if stream else 1), "stream": stream}
 
 
 def parse_window(text: str | None) -> tuple[int, int] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,6 +13,7 @@ from narrows.constants import (
     depthwise_constants,
     depthwise_weights,
     fold,
+    groups_of,
     pack_constants,
     pointwise_weights,
     pool_channels,
@@ -25,7 +27,7 @@ from narrows.hw.depthwise_fields import NO_RING, depthwise_fields
 from narrows.hw.descriptor import pack_descriptor
 from narrows.hw.line_buffer import line_fields
 from narrows.hw.pass_fields import pass_values
-from narrows.hw.program import WIDE, Kind, header, lane_bytes, lanes
+from narrows.hw.program import WIDE, Kind, fits_rings, header, lane_bytes, lanes
 from narrows.hw.requantise import output_range
 from narrows.hw.residual import residual_fields
 from narrows.hw.stem_fields import stem_fields
@@ -37,7 +39,7 @@ from narrows.plan import BlockPlan, Plan, depthwise_geometry
 _UNLIMITED = (1 << 19) - 1
 
 #: Slices whose weights and constants share packets in plane mode: few headers, and no memory fills with what is not due.
-_CHUNK_WORDS = 64
+CHUNK_WORDS = 64
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,6 +79,12 @@ class _Stream:
             part = min(0xFFFF, count - start)
             self.parts += [header(kind, part, zero_point=zero_point, signed=signed), body[start * size : (start + part) * size]]
 
+    def append(self, other: _Stream) -> None:
+        """All packets of ``other``."""
+        self.parts += other.parts
+        for kind, count in other.counts.items():
+            self.counts[kind] += count
+
 
 @dataclass(frozen=True, eq=False)
 class _Stage:
@@ -90,28 +98,43 @@ class _Stage:
 class _BlockCompiler:
     """One block's descriptor and packets."""
 
-    def __init__(self, plan: BlockPlan, config: EngineConfig, *, last: bool):
-        self._plan, self._config, self._last = plan, config, last
+    def __init__(self, plan: BlockPlan, config: EngineConfig, *, first: bool = False, last: bool = False):
+        self._plan, self._config, self._first, self._last = plan, config, first, last
         self._block = plan.block
         self._signed = plan.block.output.dtype == "int8"
 
     def write(self, stream: _Stream) -> None:
-        """Append the block to the program."""
-        plan, config = self._plan, self._config
+        """Append the block to the program.
+
+        The first block's descriptor comes last if it may: once it starts, its picture goes first on the bus, and weights wait.
+        """
+        descriptor, packets = _Stream(self._config), _Stream(self._config)
+        descriptor.put(Kind.DESCRIPTOR, pack_descriptor(self._config, self.descriptor(stream)))
+        self._packets(packets)
+        if self._first and fits_rings(self._config, packets.counts):
+            stream.append(packets)
+            stream.append(descriptor)
+        else:
+            stream.append(descriptor)
+            stream.append(packets)
+
+    def _packets(self, stream: _Stream) -> None:
+        """Weights and constants."""
+        plan = self._plan
         expand = self._expand() if self._block.expand else None
         depthwise = self._depthwise() if self._block.depthwise else None
         project = self._project() if self._block.project else None
-        stream.put(Kind.DESCRIPTOR, pack_descriptor(config, self.descriptor(stream)))
         if expand is not None and depthwise is not None:
             # Plane mode: a few slices at a time, so that what the depthwise unit needs is there when its slice is.
             per_slice = plan.slice_groups * plan.expand_depth
-            chunk = max(1, _CHUNK_WORDS // per_slice) if plan.mode == "plane" else 1
+            chunk = max(1, CHUNK_WORDS // per_slice) if plan.mode == "plane" else 1
             for first in range(0, plan.slices, chunk):
                 groups = slice(first * plan.slice_groups, (first + chunk) * plan.slice_groups)
                 self._put(stream, Kind.CONSTANTS, Kind.WEIGHTS, expand, groups)
                 self._put(stream, Kind.DEPTHWISE_CONSTANTS, Kind.DEPTHWISE_WEIGHTS, depthwise, groups)
         if project is not None:
-            self._put(stream, Kind.CONSTANTS, Kind.WEIGHTS, project, slice(None))
+            for groups in project_chunks(plan, self._config):
+                self._put(stream, Kind.CONSTANTS, Kind.WEIGHTS, project, groups)
 
     def _put(self, stream: _Stream, constants: Kind, weights: Kind, stage: _Stage, groups: slice) -> None:
         wide = {narrow: kind for kind, narrow in WIDE.items()}
@@ -144,7 +167,11 @@ class _BlockCompiler:
         plan, conv = self._plan, self._block.project
         assert conv is not None
         from_picture = self._block.from_picture and self._block.depthwise is None
-        return self._pointwise(conv, conv.inputs[0], groups=plan.project_groups, depth=plan.project_depth, from_picture=from_picture)
+        every = groups_of(conv.output.shape[2], self._config)
+        stage = self._pointwise(conv, conv.inputs[0], groups=every, depth=plan.project_depth, from_picture=from_picture)
+        groups = slice(plan.channels.start // self._config.outputs, None)
+        groups = slice(groups.start, groups.start + plan.project_groups)
+        return dataclasses.replace(stage, weights=stage.weights[groups], constants=stage.constants[groups])
 
     def _depthwise(self) -> _Stage:
         stage, groups = self._block.depthwise, self._plan.expand_groups
@@ -264,9 +291,15 @@ class _BlockCompiler:
         return values
 
 
+def project_chunks(plan: BlockPlan, config: EngineConfig) -> list[slice]:
+    """Project's groups whose constants come before their weights: all, but no more than the constants' memory holds."""
+    size = plan.project_groups if plan.project_groups <= config.constant_words else config.constant_words // 2
+    return [slice(first, min(first + size, plan.project_groups)) for first in range(0, plan.project_groups, size)]
+
+
 def check_fields(plan: BlockPlan, config: EngineConfig) -> None:
     """``ValueError`` where a unit's fields can't hold what was planned."""
-    compiler = _BlockCompiler(plan, config, last=False)
+    compiler = _BlockCompiler(plan, config)
     pack_descriptor(config, compiler.descriptor(_Stream(config)))
 
 
@@ -274,5 +307,5 @@ def compile_plan(plan: Plan) -> Program:
     """The program of ``plan``; ``ValueError`` where a unit's fields can't hold what was planned."""
     stream = _Stream(plan.config)
     for block in plan.blocks:
-        _BlockCompiler(block, plan.config, last=block is plan.blocks[-1]).write(stream)
+        _BlockCompiler(block, plan.config, first=block is plan.blocks[0], last=block is plan.blocks[-1]).write(stream)
     return Program(plan, b"".join(stream.parts))

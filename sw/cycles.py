@@ -15,7 +15,7 @@ from narrows.cycles_memory import Bus, Program, ProgramStream, Ring
 from narrows.hw.config import EngineConfig
 from narrows.hw.depthwise_geometry import constant_words
 from narrows.hw.descriptor import descriptor_words
-from narrows.hw.program import RINGS, Kind, header, lane_bytes, lanes
+from narrows.hw.program import RINGS, Kind, fits_rings, header, lane_bytes, lanes, ring_depths
 from narrows.hw.top import memory_timing
 from narrows.plan import Plan
 
@@ -62,15 +62,15 @@ def packets(plan: Plan) -> list[list[tuple[Kind, int]]]:
     """Every block's packets: kind and memory words, in the order of the program."""
     config = plan.config
     words, constants = descriptor_words(config), constant_words(config)
-    return [block_packets(block, config, descriptor=words, constants=constants, chunk_words=CHUNK_WORDS) for block in plan.blocks]
+    packets = [block_packets(block, config, descriptor=words, constants=constants, chunk_words=CHUNK_WORDS) for block in plan.blocks]
+    first = Counts(words=dict.fromkeys(Kind, 0)).after(packets[0])
+    if fits_rings(config, first.words):
+        packets[0].append(packets[0].pop(0))  # the descriptor
+    return packets
 
 
 def _rings(config: EngineConfig) -> list[Ring]:
-    depths = {
-        Kind.WEIGHTS: config.weight_words, Kind.CONSTANTS: config.constant_words,
-        Kind.DEPTHWISE_WEIGHTS: config.depthwise_words, Kind.DEPTHWISE_CONSTANTS: config.depthwise_words,
-        Kind.DESCRIPTOR: QUEUE_WORDS,
-    }  # fmt: skip
+    depths = ring_depths(config) | {Kind.DESCRIPTOR: QUEUE_WORDS}
     return [Ring(depths[kind], lanes(config, kind) * lane_bytes(config, kind) // 2) for kind in (*RINGS, Kind.DESCRIPTOR)]
 
 

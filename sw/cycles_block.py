@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import pairwise
 
+from narrows.compiler import project_chunks
 from narrows.cycles_feed import Load, Positions, Stem, Store
 from narrows.cycles_latency import QUIET_TO_BLOCK, START_TO_FIRE, WRITE_TO_POSITION, Latencies
 from narrows.cycles_memory import Bus, Program
@@ -146,7 +147,9 @@ class BlockRun:
         words = groups * (project.end - project.first)
         first = max(start + project.cycles - 1 + latency, self._written + step)
         self._written = max(end - 1 + latency + (lanes - 1) * step, first + (words - 1) * step)
-        held = max(end, self._written - (DEPTH - 3 * lanes) * step + project.cycles)
+        held = end
+        if project.cycles < lanes * step:
+            held = max(end, self._written - (DEPTH - 3 * lanes) * step + project.cycles)
         self.wait_data += held - end
         if project.ends_pixels:
             cycle = self._written + WRITE_TO_POSITION
@@ -256,5 +259,7 @@ def block_packets(plan: BlockPlan, config: EngineConfig, *, descriptor: int, con
             if taps:
                 packets.append((Kind.DEPTHWISE_WEIGHTS, groups * taps))
     if block.project is not None:
-        packets += [(Kind.CONSTANTS, plan.project_groups), (Kind.WEIGHTS, plan.project_groups * plan.project_depth)]
+        for groups in project_chunks(plan, config):
+            count = groups.stop - groups.start
+            packets += [(Kind.CONSTANTS, count), (Kind.WEIGHTS, count * plan.project_depth)]
     return packets

@@ -20,6 +20,7 @@ from narrows.cycles_latency import (
 )
 from narrows.cycles_memory import Bus, Reader, Writer
 from narrows.hw.config import EngineConfig
+from narrows.hw.queue import AHEAD
 from narrows.hw.stem_fields import stem_pixel_cycles
 
 
@@ -211,7 +212,7 @@ class Store:
                 if waited >= len(self.writer.done):
                     return
                 if waited >= 0:
-                    cycle = max(cycle, self.writer.done[waited] - BURST + part)
+                    cycle = max(cycle, self.writer.done[waited] - BURST + part - AHEAD)
                 step = min(BURST * (index + 1), end) - self._word
                 self._word += step
                 cycle += step

@@ -75,7 +75,7 @@ LOADED_REGISTERS = 4
 
 # External memory (hw/dma.py, sdram.py).
 
-#: Words of a burst and of a client's FIFO: the defaults of MemoryReader and MemoryWriter.
+#: Words of a burst, and of the FIFO of a client that writes: the defaults of MemoryWriter.
 BURST = 128
 FIFO_WORDS = 512
 #: From the start pulse, from a taken request, and from a burst's room in the FIFO to the next request on offer.

@@ -11,7 +11,6 @@ from collections.abc import Callable, Sequence
 from narrows.cycles_latency import (
     BURST,
     BURSTS_IN_FLIGHT,
-    FIFO_WORDS,
     REFRESH_BATCH,
     REFRESH_TO_START,
     REQUEST_TO_READ,
@@ -22,9 +21,10 @@ from narrows.cycles_latency import (
     TAKE_TO_TAKE,
     Latencies,
 )
+from narrows.hw.engine import READ_AHEAD
 
 #: Bursts of a client under way before the first has left its FIFO.
-_AHEAD = FIFO_WORDS // BURST
+_AHEAD = READ_AHEAD // BURST
 
 
 class Reader:
@@ -125,7 +125,7 @@ class Bus:
         """The next request to be taken, and when."""
         free = max(self._slots[0], self._last_take + TAKE_TO_TAKE)
         best: tuple[int, Reader | Writer] | None = None
-        for client in (self.source, self.program, self.sink):
+        for client in (self.source, self.sink, self.program):
             if client is None:
                 continue
             offered = client.request()

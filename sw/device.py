@@ -11,7 +11,7 @@ import numpy as np
 from narrows.compiler import Program
 from narrows.hw.counters import NAMES, WORDS
 from narrows.hw.top import Register, Status
-from narrows.network import NarrowsError, Network
+from narrows.network import NarrowsError, Network, Tensor
 from narrows.plan import BlockPlan, Transfer
 from narrows.sim.simulator import board
 
@@ -24,12 +24,18 @@ _PATIENCE, _GRACE = 4, 1_000_000
 
 @dataclass(frozen=True, eq=False)
 class Frame:
-    """One run: the engine's ``output`` (shape of the network's output tensor), ``cycles`` from the start command to the
-    last byte in external memory, and per block the gateware's counters by the names of :mod:`narrows.hw.counters`."""
+    """One run of a program: the engine's ``outputs``, one image's each (shape of the network's output tensor), ``cycles`` from the
+    start command to the last byte in external memory, and for each of the plan's runs the gateware's counters by the names of
+    :mod:`narrows.hw.counters`. A program of a stream gives the outputs of the images of its run before."""
 
-    output: np.ndarray
+    outputs: tuple[np.ndarray, ...]
     cycles: int
     blocks: tuple[dict[str, int], ...]
+
+    @property
+    def output(self) -> np.ndarray:
+        """The first image's."""
+        return self.outputs[0]
 
 
 class SimulatedDevice:
@@ -60,10 +66,17 @@ class SimulatedDevice:
     def __exit__(self, *_: object) -> None:
         self._simulator.close()
 
-    def run(self, network: Network, picture: np.ndarray, *, expected: int, progress: Progress | None = None) -> Frame:
-        """One frame: ``picture`` has the shape and type of ``network.input``; ``expected`` cycles are predicted."""
+    def run(
+        self, network: Network, picture: np.ndarray, *pictures: np.ndarray, expected: int, progress: Progress | None = None
+    ) -> Frame:
+        """Run the program: every picture has the shape and type of ``network.input``, and there are as many as the plan has images, or
+        fewer, which are repeated then; ``expected`` cycles are predicted."""
         simulator, plan = self._simulator, self._program.plan
-        simulator.load(plan.picture.address, np.ascontiguousarray(picture).tobytes())
+        given = (picture, *pictures)
+        if len(given) > plan.images:
+            raise NarrowsError(f"The program takes {plan.images} pictures at once, not {len(given)}.")
+        for index, region in enumerate(plan.pictures):
+            simulator.load(region.address, np.ascontiguousarray(given[index % len(given)]).tobytes())
         simulator.write(Register.PROGRAM_ADDRESS, self._program.address)
         simulator.write(Register.PROGRAM_WORDS, self._program.words)
         simulator.write(Register.CONTROL, 1)
@@ -78,15 +91,25 @@ class SimulatedDevice:
             where = f"in block {plan.blocks[min(done, len(plan.blocks) - 1)].block.name!r} ({done} of {len(plan.blocks)} done)"
             what = "met a packet it does not know" if status & Status.BAD else f"did not finish in {stop.cycles} cycles"
             raise NarrowsError(f"The engine {what} {where}; please report the model and this line.")
-        return Frame(self.tensor(plan.blocks[-1]), simulator.read(Register.CYCLES), self._counters())
+        return Frame(self._outputs(network), simulator.read(Register.CYCLES), self._counters())
 
-    def tensor(self, plan: BlockPlan, transfer: Transfer | None = None) -> np.ndarray:
-        """The output of a block that was stored to external memory, in its shape and type."""
-        transfer = transfer or plan.store
-        assert transfer is not None
-        height, width, channels = plan.block.output.shape
-        raw = np.frombuffer(self._simulator.read_memory(transfer.address, transfer.bytes), plan.block.output.dtype)
-        return raw.reshape(height, width, -1)[:, :, :channels].copy()
+    def tensor(self, run: BlockPlan) -> np.ndarray:
+        """What a run stored to external memory: (images, height, width, the channels it formed)."""
+        assert run.store is not None
+        return self._stored(run.store, run.block.output, run.images, run.channels)
+
+    def _stored(self, region: Transfer, tensor: Tensor, images: int, channels: range) -> np.ndarray:
+        raw = np.frombuffer(self._simulator.read_memory(region.address, region.bytes), tensor.dtype)
+        return raw.reshape(images, *tensor.shape[:2], -1)[..., : len(channels)].copy()
+
+    def _outputs(self, network: Network) -> tuple[np.ndarray, ...]:
+        """The network's output of every image, put together of what the runs formed."""
+        plan = self._program.plan
+        result = np.zeros((plan.images, *network.output.shape), network.output.dtype)
+        for part in plan.outputs:
+            images, channels = slice(part.first, part.first + part.images), slice(part.channels.start, part.channels.stop)
+            result[images, ..., channels] = self._stored(part.store, network.output, part.images, part.channels)
+        return tuple(result)
 
     def _counters(self) -> tuple[dict[str, int], ...]:
         simulator = self._simulator

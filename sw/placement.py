@@ -16,8 +16,9 @@ def even(config: EngineConfig, pixels: int) -> int:
 class ActivationSpace:
     """Activation memory while a block is placed: what must not be touched, and what is free."""
 
-    def __init__(self, config: EngineConfig, *taken: Region | None):
-        self.words = config.bank_words
+    def __init__(self, config: EngineConfig, *taken: Region | None, words: int | None = None):
+        """``words`` of every bank, all by default; a region in ``taken`` may lie outside of them."""
+        self.words = config.bank_words if words is None else words
         self.taken = [region for region in taken if region is not None]
 
     def gaps(self) -> list[tuple[int, int]]:
@@ -49,12 +50,12 @@ class ActivationSpace:
         return self.place(pairs * groups, groups) if pairs * config.pixels >= least else None
 
 
-def in_place(config: EngineConfig, block: Block, held: Region | None, out_groups: int) -> Region | None:
-    """The output over the input, if every row is written only where no needed input lies (rows mode)."""
+def in_place(config: EngineConfig, block: Block, held: Region | None, out_groups: int, *, limit: int) -> Region | None:
+    """The output over the input, if every row is written only where no needed input lies (rows mode). It ends before ``limit``."""
     if held is None or block.depthwise is None:
         return None
     size = tensor_words(block.output, config)
-    if held.base + size > config.bank_words:
+    if held.base + size > limit:
         return None
     out_h, out_w, _ = block.output.shape
     geometry = depthwise_geometry(block, slices=1, slice_groups=1, images=1, segment=out_w)

@@ -59,7 +59,7 @@ def depthwise_geometry(block: Block, *, slices: int, slice_groups: int, images: 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class BlockPlan:
-    """How one block runs, for ``images`` images at once.
+    """One run of a block, for ``images`` images at once, of a batch's from number ``first`` on.
 
     ``mode``: "rows": one slice, project follows row by row, weights stay for the block; "plane": ``slices`` of
     ``slice_groups`` groups of the interior one after the other, weights are used once, project follows when the filtered
@@ -67,6 +67,7 @@ class BlockPlan:
     ``source``: the first stage's input (the block's input, or the stem's patches); ``filtered``: depthwise's results, which
     is ``output`` where there is no project. ``*_segment``: pixels done for one group before the next.
     ``room``: pixels of a slice that the line buffers hold. ``load``/``picture``/``store``: traffic with external memory.
+    ``part``: the output channels it forms, where not all.
     """
 
     block: Block
@@ -87,6 +88,18 @@ class BlockPlan:
     picture: Transfer | None = None
     load: Transfer | None = None
     store: Transfer | None = None
+    first: int = 0
+    part: range | None = None
+
+    @property
+    def channels(self) -> range:
+        """Output channels that this run forms."""
+        return self.part or range(self.block.output.shape[2])
+
+    @property
+    def macs(self) -> int:
+        """Multiply-adds of the network's layers for all images and this run's channels."""
+        return self.images * self.block.macs * len(self.channels) // self.block.output.shape[2]
 
     @property
     def expand_groups(self) -> int:
@@ -104,14 +117,39 @@ class BlockPlan:
         return self.images * shape[0] * shape[1]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Output:
+    """Where a run leaves ``channels`` of the network's output for ``images`` images from number ``first`` on: ``groups`` words a pixel."""
+
+    store: Transfer
+    first: int
+    images: int
+    channels: range
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Plan:
-    """A network on an engine: its blocks in order and the map of external memory (bytes)."""
+    """A network on an engine: runs of its blocks in order and the map of external memory (bytes).
+
+    ``images``: pictures of a batch, each with its region of ``pictures``. ``late``: the outputs are those of the batch
+    before, whose classifier runs between this one's blocks.
+    """
 
     config: EngineConfig
     blocks: tuple[BlockPlan, ...]
     images: int
-    picture: Transfer
-    output: Transfer
+    pictures: tuple[Transfer, ...]
+    outputs: tuple[Output, ...]
+    late: bool = False
     program_address: int = 0
     stored: dict[str, Transfer] = field(default_factory=dict)
+
+    @property
+    def picture(self) -> Transfer:
+        """The first image's."""
+        return self.pictures[0]
+
+    @property
+    def macs(self) -> int:
+        """Multiply-adds of the network for the whole batch."""
+        return sum(block.macs for block in self.blocks)

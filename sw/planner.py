@@ -1,114 +1,113 @@
-"""From blocks to a plan: how many slices, what stays on chip and where, what passes through external memory."""
+"""How one block runs: how many slices, what stays on chip and where, what passes through external memory."""
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from narrows.blocks import Block, form_blocks
+from narrows.blocks import Block, cut_after_depthwise
 from narrows.compiler import check_fields
 from narrows.constants import groups_of, tensor_words
 from narrows.hw.config import EngineConfig
 from narrows.hw.line_buffer import line_slots
 from narrows.hw.stem_fields import stem_layout
-from narrows.network import NarrowsError, Network, Tensor
+from narrows.network import NarrowsError, Tensor
 from narrows.placement import ActivationSpace, even, in_place
-from narrows.plan import BlockPlan, Plan, Region, Transfer
+from narrows.plan import BlockPlan, Region, Transfer
 
 #: Share of the weight memory a block may keep to itself: the rest prefetches for the next block. All of it if nothing else fits.
 RESIDENT_SHARE = 0.6
-
-#: Pictures and results in external memory lie on multiples of this many bytes.
-ALIGNMENT = 1024
 
 
 class DoesNotFit(NarrowsError):
     """The network does not fit this engine; says which block, what it needs and what to change."""
 
 
-def _aligned(size: int) -> int:
-    return -(-size // ALIGNMENT) * ALIGNMENT
+def tensor_bytes(tensor: Tensor, groups: int, config: EngineConfig) -> int:
+    """Bytes of one image's ``tensor`` in external memory, ``groups`` words to a pixel: those of a padded last slice included."""
+    height, width, _ = tensor.shape
+    return height * width * groups * config.group
 
 
-class Planner:
-    """Plans block after block; remembers where the last block left its output."""
+def whole(runs: Sequence[BlockPlan]) -> Region:
+    """The region of the outputs of ``runs``, which follow each other."""
+    first, last = runs[0].output, runs[-1].output
+    return Region(base=first.base, size=last.end - first.base, groups=first.groups)
 
-    def __init__(self, network: Network, config: EngineConfig, *, slices: int | None = None, store_blocks: bool = False):
-        """``slices``: use plane mode with that many slices, or the next number that fits (None: choose).
-        ``store_blocks``: send every block's output to external memory too."""
-        self._config = config
-        self._slices = slices
-        self._store_blocks = store_blocks
-        self._blocks = form_blocks(network)
-        self._next_address = 0
-        height, width, channels = network.input.shape
-        self._picture = self._allocate(height * width * channels)
-        self._where: Region | Transfer | None = None
 
-    def plan(self) -> Plan:
-        """The whole plan, or :class:`DoesNotFit`."""
-        plans, stored = [], {}
-        for block in self._blocks:
-            plan = self._block(block, last=block is self._blocks[-1])
-            plans.append(plan)
-            if plan.store is not None:
-                stored[block.name] = plan.store
-        output = plans[-1].store
-        assert output is not None
-        return Plan(
-            config=self._config, blocks=tuple(plans), images=1, picture=self._picture, output=output, stored=stored,
-            program_address=self._next_address,
-        )
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What is asked of one block: for how many ``images``, from where, and to where.
 
-    def _allocate(self, size: int) -> Transfer:
-        region = Transfer(address=self._next_address, bytes=size)
-        self._next_address += _aligned(size)
-        return region
+    ``where``: a region of activation memory with the block's input, or a tensor in external memory; ``None``: ``picture``.
+    ``into``: where the output must go, if anyone cares. ``limit``: words of a bank that may be used.
+    ``resident``: share of the weight memory that a block may keep to itself.
+    """
 
-    def _tensor_bytes(self, tensor: Tensor, groups: int) -> int:
-        """Bytes of ``tensor`` in external memory, ``groups`` words to a pixel: those of a padded last slice included."""
-        height, width, _ = tensor.shape
-        return height * width * groups * self._config.group
+    where: Region | Transfer | None
+    limit: int
+    picture: Transfer | None = None
+    images: int = 1
+    into: Region | None = None
+    resident: float = RESIDENT_SHARE
+    slices: int | None = None
 
-    def _block(self, block: Block, *, last: bool) -> BlockPlan:
-        """Tries the ways to run the block, best first, and keeps the first that fits."""
+
+class BlockPlanner:
+    """Plans one block: tries the ways to run it, best first, and keeps the first that fits."""
+
+    def __init__(self, config: EngineConfig, block: Block, request: Request, allocate: Callable[[int], Transfer]):
+        """``allocate`` gives room for so many bytes in external memory."""
+        self._config, self._block, self._request, self._allocate = config, block, request, allocate
+        self._where, self._images, self._slices = request.where, request.images, request.slices
+
+    def plan(self) -> tuple[tuple[BlockPlan, ...], Region | Transfer]:
+        """The block's runs, and where its output is then; raises :class:`DoesNotFit`."""
         problems: list[str] = []
-        for way in self._ways(block):
+        for way in self._ways(self._block):
             for spill in (False, True):
                 try:
-                    plan = way(spill)
-                    check_fields(plan, self._config)
+                    runs = way(spill)
+                    for run in runs:
+                        check_fields(run, self._config)
                 except ValueError as error:
                     problems.append(str(error))
                     continue
-                store = plan.store
-                if store is None and (last or self._store_blocks):
-                    store = self._allocate(self._tensor_bytes(block.output, plan.output.groups))
-                self._where = store if spill else plan.output
-                return BlockPlan(**{**plan.__dict__, "store": store})
+                if len(runs) > 1:
+                    return runs, whole(runs[1:])
+                store = runs[0].store
+                return runs, store if spill and store is not None else runs[0].output
         reasons = list(dict.fromkeys(problems))
         raise DoesNotFit(
-            f"Block {block.name!r} does not fit this engine: {' '.join(reasons[:2] + reasons[2:][-1:])} "
+            f"Block {self._block.name!r} does not fit this engine: {' '.join(reasons[:2] + reasons[2:][-1:])} "
             f"Give the configuration more activation_words, line_words or weight_words, or use a smaller network."
         )
 
-    def _ways(self, block: Block) -> Sequence[Callable[[bool], BlockPlan]]:
+    def _memory(self, *taken: Region | None) -> ActivationSpace:
+        return ActivationSpace(self._config, *taken, words=self._request.limit)
+
+    def _ways(self, block: Block) -> Sequence[Callable[[bool], tuple[BlockPlan, ...]]]:
         config = self._config
         if block.depthwise is None:
-            return [lambda spill: self._pointwise(block, spill)]
+            return [lambda spill: (self._pointwise(block, spill),)]
         interior = groups_of(block.depthwise.output.shape[2], config)
-        ways: list[Callable[[bool], BlockPlan]] = []
+        ways: list[Callable[[bool], tuple[BlockPlan, ...]]] = []
         if self._slices is None:
-            ways.append(lambda spill: self._rows(block, spill))
+            if self._images == 1:
+                ways.append(lambda spill: (self._rows(block, spill, self._request.resident),))
             # One group a slice needs the least room; more per slice cost line buffers and gain nothing.
             counts = [interior]
         else:
             # As asked, or the next smaller size where such a slice is too large.
             most = -(-interior // min(self._slices, interior))
             counts = [min(self._slices, interior), *(-(-interior // size) for size in range(most - 1, 0, -1))]
-        ways += [lambda spill, t=t: self._plane(block, spill, t) for t in counts]
-        if self._slices is None:
-            ways.append(lambda spill: self._rows(block, spill, share=1.0))
+        ways += [lambda spill, t=t: (self._plane(block, spill, t),) for t in counts]
+        if self._images > 1 and block.project is not None and block.add is None:
+            ways.append(lambda spill: self._parted(block, spill, counts[0]))
+        if self._slices is None and self._images == 1:
+            ways.append(lambda spill: (self._rows(block, spill, share=1.0),))
         return ways
 
     # The source of a block's first stage, and where its output may go.
@@ -123,12 +122,12 @@ class Planner:
             assert first is not None
             depth = self._stem_depth(block)
             out_h, out_w, _ = first.output.shape
-            whole, picture, load = out_h * out_w, self._picture, None
+            whole, picture, load = out_h * out_w, self._request.picture, None
         elif isinstance(self._where, Region):
             return self._where, None, None
         else:
             assert self._where is not None
-            depth, whole, picture, load = groups_of(channels, self._config), height * width, None, self._where
+            depth, whole, picture, load = groups_of(channels, self._config), self._images * height * width, None, self._where
         whole = even(self._config, whole)
         region = memory.ring(
             wanted=whole if wanted is None else min(wanted, whole), least=whole if wanted is None else min(least, whole),
@@ -156,7 +155,7 @@ class Planner:
             return 0, source, project_groups
         return source, groups_of(block.depthwise.output.shape[2], config), project_groups
 
-    def _rows(self, block: Block, spill: bool, share: float = RESIDENT_SHARE) -> BlockPlan:
+    def _rows(self, block: Block, spill: bool, share: float) -> BlockPlan:
         """One slice, row by row: the weights of the whole block must stay on chip, in ``share`` of their memory."""
         config = self._config
         expand_depth, project_depth, project_groups = self._depths(block)
@@ -174,11 +173,11 @@ class Planner:
 
         held = self._where if isinstance(self._where, Region) and not block.from_picture else None
         out_groups = groups_of(out_channels, config)
-        memory = ActivationSpace(config, held)
+        memory = self._memory(held)
         output = None
         out_whole = tensor_words(block.output, config)
         if not spill:
-            over = in_place(config, block, held, out_groups)
+            over = in_place(config, block, held, out_groups, limit=self._request.limit)
             if over is None or block.shortcut is None:
                 output = memory.place(out_whole, out_groups)
             output = output or over
@@ -228,9 +227,9 @@ class Planner:
             raise ValueError(f"a slice of {slice_groups} groups needs more than the {config.weight_words} words of weights.")
         in_h, in_w, _ = block.depthwise.inputs[0].shape
         filtered_h, filtered_w, _ = block.depthwise.output.shape
-        filtered_pixels = even(config, filtered_h * filtered_w)
+        filtered_pixels = even(config, self._images * filtered_h * filtered_w)
         held = self._where if isinstance(self._where, Region) and not block.from_picture else None
-        memory = ActivationSpace(config, held)
+        memory = self._memory(held)
         source, picture, load = self._source(block, memory, wanted=None, least=0)
         if source not in memory.taken:
             memory.taken.append(source)
@@ -240,19 +239,60 @@ class Planner:
             if filtered is None:
                 raise ValueError(f"its filtered interior of {filtered_pixels} pixels and {padded} groups does not fit beside its input.")
         out_groups = groups_of(block.output.shape[2], config) if block.project else padded
-        out_whole = even(config, block.output.shape[0] * block.output.shape[1]) // config.pixels * out_groups
+        out_whole = even(config, self._images * block.output.shape[0] * block.output.shape[1]) // config.pixels * out_groups
         if spill:
             # A group's results span the whole plane before the next group's begin: no ring can hold them.
             raise ValueError("its output has no room on chip.")
-        output = self._plane_output(block, memory, source, filtered, out_whole, out_groups)
+        output = self._request.into or self._plane_output(block, memory, source, filtered, out_whole, out_groups)
         if output is None:
             raise ValueError(f"its output of {block.output.shape} has no room on chip.")
-        segment = even(config, min(in_h * in_w, max(in_w, 28)))
+        segment = even(config, min(self._images * in_h * in_w, max(in_w, 28)))
         return self._finish(
             block, mode="plane", slices=slices, slice_groups=slice_groups, source=source, picture=picture, load=load,
             filtered=filtered, output=output, expand_segment=segment, depthwise_segment=filtered_w,
             project_segment=filtered_pixels, spill=False,
         )
+
+    def _parted(self, block: Block, spill: bool, slices: int) -> tuple[BlockPlan, ...]:
+        """Where a batch's output has no room beside the filtered interior: project the first images, then the others over the
+        first ones' interior. Project's weights come twice."""
+        config = self._config
+        if spill:
+            raise ValueError("its output has no room on chip.")
+        interior, project = cut_after_depthwise(block)
+        pixels = block.output.shape[0] * block.output.shape[1]
+        early = next((n for n in range((self._images + 1) // 2, self._images) if n * pixels % config.pixels == 0), None)
+        if early is None:
+            raise ValueError(f"{self._images} images can't be parted into whole groups of pixels.")
+        out_groups = groups_of(block.output.shape[2], config)
+        first_out = early * pixels // config.pixels * out_groups
+        out_size = even(config, self._images * pixels) // config.pixels * out_groups
+        held = self._where if isinstance(self._where, Region) else None
+        source, _, _ = self._source(interior, self._memory(held), wanted=None, least=0)
+        padded = slices * -(-groups_of(interior.output.shape[2], config) // slices)
+        size = even(config, self._images * pixels) // config.pixels * padded
+        for base in (first_out, max(first_out, source.end)):
+            filtered = Region(base=base, size=size, groups=padded)
+            if not filtered.overlaps(source) and filtered.end <= self._request.limit:
+                break
+        else:
+            raise ValueError(f"its filtered interior of {padded} groups and the output of {early} images do not fit.")
+        request = dataclasses.replace(self._request, into=filtered)
+        plan = BlockPlanner(config, interior, request, self._allocate)._plane(interior, False, slices)
+        runs = [plan]
+        start = base - first_out
+        for first, images in ((0, early), (early, self._images - early)):
+            at = first * pixels // config.pixels
+            part = even(config, images * pixels) // config.pixels
+            target = Region(base=start + at * out_groups, size=part * out_groups, groups=out_groups)
+            if first and target.end > filtered.base + at * padded:
+                raise ValueError("the output of the later images has no room in the interior of the first ones.")
+            where = Region(base=filtered.base + at * padded, size=part * padded, groups=padded)
+            request = dataclasses.replace(self._request, where=where, into=target, images=images)
+            run = BlockPlanner(config, project, request, self._allocate)._pointwise(project, False)
+            runs.append(dataclasses.replace(run, first=first))
+        assert runs[-1].output.end - start == out_size
+        return tuple(runs)
 
     def _plane_output(
         self, block: Block, memory: ActivationSpace, source: Region, filtered: Region | None, size: int, groups: int
@@ -264,7 +304,7 @@ class Planner:
             if free is not None or not shortcut or source.groups != groups:
                 return free
             return Region(base=source.base, size=size, groups=groups)
-        only_filtered = ActivationSpace(self._config, filtered)
+        only_filtered = self._memory(filtered)
         return only_filtered.place(size, groups)
 
     def _pointwise(self, block: Block, spill: bool) -> BlockPlan:
@@ -275,10 +315,10 @@ class Planner:
         if depth > config.weight_words:
             raise ValueError(f"a group's {depth} words of weights exceed the {config.weight_words} words of the memory.")
         out_h, out_w, _ = block.output.shape
-        pixels = even(config, out_h * out_w)
+        pixels = even(config, self._images * out_h * out_w)
         resident = groups * depth <= RESIDENT_SHARE * config.weight_words and groups <= config.constant_words
         held = self._where if isinstance(self._where, Region) and not block.from_picture else None
-        memory = ActivationSpace(config, held)
+        memory = self._memory(held)
         segment = even(config, out_w) if resident else pixels
         source, picture, load = self._source(
             block, memory, wanted=2 * segment if resident else None, least=2 * segment if resident else 0
@@ -286,8 +326,8 @@ class Planner:
         if source not in memory.taken:
             memory.taken.append(source)
         size = pixels // config.pixels * groups
-        output = memory.place(size, groups) if not spill else memory.ring(
-            wanted=4 * segment, least=2 * segment, groups=groups, config=config
+        output = memory.ring(wanted=4 * segment, least=2 * segment, groups=groups, config=config) if spill else (
+            self._request.into or memory.place(size, groups)
         )
         if spill and not resident:
             raise ValueError("its output has no room on chip.")
@@ -318,13 +358,8 @@ class Planner:
             filtered = output
         if block.shortcut is not None and source.groups != output.groups:
             raise ValueError(f"its shortcut has {source.groups} groups of channels and its output {output.groups}.")
-        store = self._allocate(self._tensor_bytes(block.output, output.groups)) if spill else None
+        store = self._allocate(self._images * tensor_bytes(block.output, output.groups, config)) if spill else None
         return BlockPlan(
-            block=block, images=1, slices=slices, slice_groups=slice_groups, filtered=filtered, output=output,
+            block=block, images=self._images, slices=slices, slice_groups=slice_groups, filtered=filtered, output=output,
             expand_depth=expand_depth, project_depth=project_depth, project_groups=project_groups, room=room, store=store, **rest,
         )
-
-
-def plan_network(network: Network, config: EngineConfig, *, slices: int | None = None, store_blocks: bool = False) -> Plan:
-    """Plans ``network`` on ``config``; raises :class:`DoesNotFit` with the block and what it lacks."""
-    return Planner(network, config, slices=slices, store_blocks=store_blocks).plan()

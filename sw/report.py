@@ -56,15 +56,23 @@ def print_run(result: dict[str, Any]) -> None:
     if "blocks" not in result:
         return
     out.print(_blocks(out, result["blocks"]))
-    clock = result.get("clock_mhz")
+    clock, images = result["clock_mhz"], result["batch"]
     out.print(_totals([
-        ("cycles per frame", _count(result["cycles"]), f"predicted {_count(result['predicted_cycles'])}"),
+        ("cycles per frame", _count(round(result["cycles_per_image"])), f"predicted {_count(round(result['predicted_cycles'] / images))}"),
+        ("latency", _count(result["latency_cycles"]), f"cycles, {1e-3 * result['latency_cycles'] / clock:.2f} ms {_together(result)}"),
         ("frames per second", f"{result['frames_per_second']:.1f}", f"at {clock} MHz"),
         ("utilisation", f"{result['utilisation']:.1%}", f"{result['macs'] / 1e6:.2f} M MAC on {result['multipliers']} multipliers"),
-        ("external memory", _bytes(result["dram_read_bytes"]), f"read, {_bytes(result['dram_write_bytes'])} written"),
+        ("external memory", _bytes(result["dram_read_bytes"] // images), f"read, {_bytes(result['dram_write_bytes'] // images)} written"),
         ("  of block interiors", _bytes(result["interior_bytes_to_dram"]), "to external memory"),
         ("on-chip memory", _bytes(result["onchip_bytes"]), f"engine {result['engine']}"),
     ]))  # fmt: skip
+
+
+def _together(result: dict[str, Any]) -> str:
+    """What shares the cycles."""
+    if result["batch"] == 1 and not result["stream"]:
+        return "for one picture"
+    return f"for {result['batch']} pictures at once" + (", their classifier between the next ones' blocks" if result["stream"] else "")
 
 
 def _print_image(out: Console, image: dict[str, Any]) -> None:

@@ -31,7 +31,7 @@ def differences(
             golden = {id(layer.output): value for layer, value in zip(network.layers, run_network(network, picture), strict=True)}
             device.run(network, picture, expected=4_000_000)
             stored = [block for block in program.plan.blocks if block.store is not None]
-            found = [(b.block.name, first_difference(device.tensor(b), golden[id(b.block.output)])) for b in stored]
+            found = [(b.block.name, first_difference(device.tensor(b)[0], golden[id(b.block.output)])) for b in stored]
             wrong += [(name, difference) for name, difference in found if difference is not None]
     return program.plan, wrong
 

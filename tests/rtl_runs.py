@@ -23,7 +23,7 @@ from narrows.hw.top import Register, Status
 from narrows.image_input import input_for
 from narrows.importer import import_network
 from narrows.plan import Plan
-from narrows.planner import plan_network
+from narrows.schedule import plan_network
 from narrows.sim.build import build_directory
 from narrows.sim.simulator import board
 

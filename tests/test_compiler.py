@@ -10,7 +10,8 @@ from narrows.api import build_program
 from narrows.compiler import check_fields, compile_plan
 from narrows.hw.config import EngineConfig
 from narrows.hw.program import Kind, lane_bytes, lanes
-from narrows.planner import DoesNotFit, plan_network
+from narrows.planner import DoesNotFit
+from narrows.schedule import plan_network
 
 
 def packets(image: bytes, config: EngineConfig) -> list[tuple[Kind, int]]:

@@ -23,7 +23,7 @@ from narrows.hw.program import Kind, lane_bytes, lanes
 from narrows.hw.sdram_timing import W9825G6KH_6
 from narrows.importer import import_model
 from narrows.plan import Plan
-from narrows.planner import plan_network
+from narrows.schedule import plan_network
 from narrows.tflite_file import parse_model
 
 CONFIG = EngineConfig()

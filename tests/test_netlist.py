@@ -19,7 +19,7 @@ from narrows.hw.config import ECP5_25F, EngineConfig
 from narrows.image_input import input_for
 from narrows.importer import import_network
 from narrows.network import Network
-from narrows.planner import plan_network
+from narrows.schedule import plan_network
 from narrows.sim.simulator import SimulationError, Simulator
 
 DATA = Path(narrows.__file__).parent / "data"

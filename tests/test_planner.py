@@ -12,7 +12,8 @@ from made_network import Made, mobilenet_v1, mobilenet_v2
 from narrows.api import build_program
 from narrows.hw.config import EngineConfig
 from narrows.plan import BlockPlan, Plan, depthwise_geometry
-from narrows.planner import DoesNotFit, plan_network
+from narrows.planner import DoesNotFit
+from narrows.schedule import plan_network
 
 WIDTHS, RESOLUTIONS = (0.35, 0.5, 0.75, 1.0, 1.3, 1.4), (96, 128, 160, 192, 224)
 
@@ -21,13 +22,7 @@ def check_regions(plan: Plan) -> None:
     """Regions lie in memory, and overlap only where one of them is no longer needed."""
     config = plan.config
     for block in plan.blocks:
-        for region in filter(None, (block.source, block.filtered, block.output)):
-            assert region.base >= 0 and region.end <= config.bank_words
-        if block.filtered is not None and block.filtered is not block.output:
-            assert not block.filtered.overlaps(block.source)
-            assert not block.filtered.overlaps(block.output)
-        if block.output.overlaps(block.source):
-            check_in_place(block, config)
+        check_run(block, config)
     for before, block in pairwise(plan.blocks):
         if block.load is None:
             assert block.source == before.output
@@ -36,6 +31,17 @@ def check_regions(plan: Plan) -> None:
     transfers = sorted((plan.picture, *plan.stored.values()), key=lambda transfer: transfer.address)
     assert all(first.address + first.bytes <= second.address for first, second in pairwise(transfers))
     assert transfers[-1].address + transfers[-1].bytes <= plan.program_address
+
+
+def check_run(block: BlockPlan, config: EngineConfig) -> None:
+    """One run's own regions."""
+    for region in filter(None, (block.source, block.filtered, block.output)):
+        assert region.base >= 0 and region.end <= config.bank_words
+    if block.filtered is not None and block.filtered is not block.output:
+        assert not block.filtered.overlaps(block.source)
+        assert not block.filtered.overlaps(block.output)
+    if block.output.overlaps(block.source):
+        check_in_place(block, config)
 
 
 def check_in_place(block: BlockPlan, config: EngineConfig) -> None:
@@ -96,7 +102,7 @@ def test_regions_where_tensors_are_spilled(words):
 def test_a_padded_last_slice_is_stored_whole():
     """Nine groups in five slices of two are ten: the tensor in external memory has a group of nothing."""
     plan = plan_network(Made(9, 9, 3).conv(72, kernel=3).depthwise().network(), EngineConfig(), slices=5)
-    assert plan.blocks[-1].output.groups == 10 and plan.output.bytes == 81 * 80
+    assert plan.blocks[-1].output.groups == 10 and plan.outputs[0].store.bytes == 81 * 80
 
 
 REFUSALS = {
