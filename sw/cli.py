@@ -79,7 +79,7 @@ Slices = Annotated[
 Batch = Annotated[
     int | None,
     typer.Option(min=1, metavar="N", help="Run the late blocks, which wait for weights, once for N pictures (or as many as pay and fit); "
-                 "fewer pictures are repeated. [default: 1, 4 with --stream]", show_default=False),
+                 "fewer pictures are repeated. Without: 1, with --stream 4.", show_default=False),
 ]
 Stream = Annotated[
     bool, typer.Option("--stream", help="Batch after batch, each one's classifier in the background of the next; cycles are those of a "
@@ -146,7 +146,7 @@ def plan(
 @app.command(epilog="[dim]Examples:[/]\n\nnarrows check\n\nnarrows check net.tflite --image cat.png")
 def check(
     model: Model = None, image: Images = None, config: Config = None, clock: Clock = None, slices: Slices = None,
-    json_file: Json = None, debug: Debug = False,
+    batch: Batch = None, json_file: Json = None, debug: Debug = False,
 ) -> None:
     """Compare every block of the simulated gateware with the golden model, byte by byte. Exit code 1 if they differ."""
     with errors(debug), report.progress() as progress:
@@ -154,7 +154,8 @@ def check(
 
         path, pictures, _ = defaults(model, image)
         # The embedded pictures are much alike: one checks as much as all of them.
-        result = check_model(path, pictures if image else pictures[:1], config=engine(config, clock), slices=slices, progress=progress)
+        result = check_model(path, pictures if image else pictures[:1], config=engine(config, clock), slices=slices,
+                             batch=batch or 1, progress=progress)  # fmt: skip
     finish(result, json_file, report.print_check)
     if not result["equal"]:
         raise typer.Exit(1)

@@ -9,8 +9,8 @@ from narrows.hw.stem_fields import stem_layout
 from narrows.network import Conv, Pool
 
 
-def _depth(block: Block, stage: Conv, config: EngineConfig) -> int:
-    """Input words of a result of ``stage``."""
+def input_words(block: Block, stage: Conv, config: EngineConfig) -> int:
+    """Words of activation memory that a result of ``stage`` is formed of: groups of input channels, or those of a patch."""
     if block.from_picture and stage is (block.expand or block.project):
         return len(stem_layout(*stage.kernel, block.input.shape[2], config.group))
     return groups_of(stage.inputs[0].shape[2], config)
@@ -23,7 +23,7 @@ def array_cycles(block: Block, config: EngineConfig) -> int:
         if stage is not None:
             height, width, channels = stage.output.shape
             results = height * width / config.pixels * -(-channels // config.outputs)
-            array += int(results * max(_depth(block, stage, config), config.result_spacing))
+            array += int(results * max(input_words(block, stage, config), config.result_spacing))
     stage = block.depthwise
     if stage is not None:
         height, width, channels = stage.output.shape
@@ -38,5 +38,5 @@ def weight_bytes(block: Block, config: EngineConfig) -> int:
     total = 0
     for stage in (block.expand, block.project):
         if stage is not None:
-            total += -(-stage.output.shape[2] // config.outputs) * config.outputs * _depth(block, stage, config) * config.group
+            total += -(-stage.output.shape[2] // config.outputs) * config.outputs * input_words(block, stage, config) * config.group
     return total

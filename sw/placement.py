@@ -5,12 +5,19 @@ from __future__ import annotations
 from narrows.blocks import Block
 from narrows.constants import tensor_words
 from narrows.hw.config import EngineConfig
+from narrows.network import Tensor
 from narrows.plan import Region, depthwise_geometry
 
 
 def even(config: EngineConfig, pixels: int) -> int:
     """``pixels`` rounded up to whole results of the array, one at least."""
     return max(config.pixels, -(-pixels // config.pixels) * config.pixels)
+
+
+def tensor_bytes(tensor: Tensor, groups: int, config: EngineConfig) -> int:
+    """Bytes of one image's ``tensor`` in external memory, ``groups`` words to a pixel: those of a padded last slice included."""
+    height, width, _ = tensor.shape
+    return height * width * groups * config.group
 
 
 class ActivationSpace:

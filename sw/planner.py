@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from narrows.blocks import Block, cut_after_depthwise
+from narrows.blocks import Block
 from narrows.compiler import check_fields
 from narrows.constants import groups_of, tensor_words
+from narrows.estimate import input_words
 from narrows.hw.config import EngineConfig
 from narrows.hw.line_buffer import line_slots
-from narrows.hw.stem_fields import stem_layout
-from narrows.network import NarrowsError, Tensor
-from narrows.placement import ActivationSpace, even, in_place
+from narrows.network import NarrowsError
+from narrows.placement import ActivationSpace, even, in_place, tensor_bytes
 from narrows.plan import BlockPlan, Region, Transfer
 
 #: Share of the weight memory a block may keep to itself: the rest prefetches for the next block. All of it if nothing else fits.
@@ -23,18 +22,6 @@ RESIDENT_SHARE = 0.6
 
 class DoesNotFit(NarrowsError):
     """The network does not fit this engine; says which block, what it needs and what to change."""
-
-
-def tensor_bytes(tensor: Tensor, groups: int, config: EngineConfig) -> int:
-    """Bytes of one image's ``tensor`` in external memory, ``groups`` words to a pixel: those of a padded last slice included."""
-    height, width, _ = tensor.shape
-    return height * width * groups * config.group
-
-
-def whole(runs: Sequence[BlockPlan]) -> Region:
-    """The region of the outputs of ``runs``, which follow each other."""
-    first, last = runs[0].output, runs[-1].output
-    return Region(base=first.base, size=last.end - first.base, groups=first.groups)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,15 +62,17 @@ class BlockPlanner:
                 except ValueError as error:
                     problems.append(str(error))
                     continue
-                if len(runs) > 1:
-                    return runs, whole(runs[1:])
-                store = runs[0].store
-                return runs, store if spill and store is not None else runs[0].output
+                store = runs[-1].store
+                return runs, store if spill and store is not None else self._output(runs)
         reasons = list(dict.fromkeys(problems))
         raise DoesNotFit(
             f"Block {self._block.name!r} does not fit this engine: {' '.join(reasons[:2] + reasons[2:][-1:])} "
             f"Give the configuration more activation_words, line_words or weight_words, or use a smaller network."
         )
+
+    def _output(self, runs: Sequence[BlockPlan]) -> Region:
+        """Where the block's whole output is after ``runs``."""
+        return runs[-1].output
 
     def _memory(self, *taken: Region | None) -> ActivationSpace:
         return ActivationSpace(self._config, *taken, words=self._request.limit)
@@ -93,9 +82,10 @@ class BlockPlanner:
         if block.depthwise is None:
             return [lambda spill: (self._pointwise(block, spill),)]
         interior = groups_of(block.depthwise.output.shape[2], config)
+        by_rows = self._slices is None and self._images == 1 and self._request.into is None
         ways: list[Callable[[bool], tuple[BlockPlan, ...]]] = []
         if self._slices is None:
-            if self._images == 1:
+            if by_rows:
                 ways.append(lambda spill: (self._rows(block, spill, self._request.resident),))
             # One group a slice needs the least room; more per slice cost line buffers and gain nothing.
             counts = [interior]
@@ -104,9 +94,7 @@ class BlockPlanner:
             most = -(-interior // min(self._slices, interior))
             counts = [min(self._slices, interior), *(-(-interior // size) for size in range(most - 1, 0, -1))]
         ways += [lambda spill, t=t: (self._plane(block, spill, t),) for t in counts]
-        if self._images > 1 and block.project is not None and block.add is None:
-            ways.append(lambda spill: self._parted(block, spill, counts[0]))
-        if self._slices is None and self._images == 1:
+        if by_rows:
             ways.append(lambda spill: (self._rows(block, spill, share=1.0),))
         return ways
 
@@ -120,7 +108,7 @@ class BlockPlanner:
         if block.from_picture:
             first = block.expand or block.project
             assert first is not None
-            depth = self._stem_depth(block)
+            depth = input_words(block, first, self._config)
             out_h, out_w, _ = first.output.shape
             whole, picture, load = out_h * out_w, self._request.picture, None
         elif isinstance(self._where, Region):
@@ -137,23 +125,14 @@ class BlockPlanner:
             raise ValueError(f"there is no room for its input of {whole} pixels in {depth} words each.")
         return region, picture, load
 
-    def _stem_depth(self, block: Block) -> int:
-        """Words of a patch of the picture."""
-        first = block.expand or block.project
-        assert first is not None
-        return len(stem_layout(*first.kernel, block.input.shape[2], self._config.group))
-
     def _depths(self, block: Block) -> tuple[int, int, int]:
         """(expand depth, project depth, project groups); 0 for a stage that is not there."""
         config = self._config
-        first = block.expand or block.project
-        assert first is not None
-        channels = block.input.shape[2]
-        source = self._stem_depth(block) if block.from_picture else groups_of(channels, config)
-        project_groups = groups_of(block.project.output.shape[2], config) if block.project else 0
-        if block.depthwise is None:
-            return 0, source, project_groups
-        return source, groups_of(block.depthwise.output.shape[2], config), project_groups
+        expand = input_words(block, block.expand, config) if block.expand else 0
+        project = input_words(block, block.project, config) if block.project else 0
+        if block.depthwise is not None and not block.project:
+            project = groups_of(block.depthwise.output.shape[2], config)
+        return expand, project, groups_of(block.project.output.shape[2], config) if block.project else 0
 
     def _rows(self, block: Block, spill: bool, share: float) -> BlockPlan:
         """One slice, row by row: the weights of the whole block must stay on chip, in ``share`` of their memory."""
@@ -252,47 +231,6 @@ class BlockPlanner:
             filtered=filtered, output=output, expand_segment=segment, depthwise_segment=filtered_w,
             project_segment=filtered_pixels, spill=False,
         )
-
-    def _parted(self, block: Block, spill: bool, slices: int) -> tuple[BlockPlan, ...]:
-        """Where a batch's output has no room beside the filtered interior: project the first images, then the others over the
-        first ones' interior. Project's weights come twice."""
-        config = self._config
-        if spill:
-            raise ValueError("its output has no room on chip.")
-        interior, project = cut_after_depthwise(block)
-        pixels = block.output.shape[0] * block.output.shape[1]
-        early = next((n for n in range((self._images + 1) // 2, self._images) if n * pixels % config.pixels == 0), None)
-        if early is None:
-            raise ValueError(f"{self._images} images can't be parted into whole groups of pixels.")
-        out_groups = groups_of(block.output.shape[2], config)
-        first_out = early * pixels // config.pixels * out_groups
-        out_size = even(config, self._images * pixels) // config.pixels * out_groups
-        held = self._where if isinstance(self._where, Region) else None
-        source, _, _ = self._source(interior, self._memory(held), wanted=None, least=0)
-        padded = slices * -(-groups_of(interior.output.shape[2], config) // slices)
-        size = even(config, self._images * pixels) // config.pixels * padded
-        for base in (first_out, max(first_out, source.end)):
-            filtered = Region(base=base, size=size, groups=padded)
-            if not filtered.overlaps(source) and filtered.end <= self._request.limit:
-                break
-        else:
-            raise ValueError(f"its filtered interior of {padded} groups and the output of {early} images do not fit.")
-        request = dataclasses.replace(self._request, into=filtered)
-        plan = BlockPlanner(config, interior, request, self._allocate)._plane(interior, False, slices)
-        runs = [plan]
-        start = base - first_out
-        for first, images in ((0, early), (early, self._images - early)):
-            at = first * pixels // config.pixels
-            part = even(config, images * pixels) // config.pixels
-            target = Region(base=start + at * out_groups, size=part * out_groups, groups=out_groups)
-            if first and target.end > filtered.base + at * padded:
-                raise ValueError("the output of the later images has no room in the interior of the first ones.")
-            where = Region(base=filtered.base + at * padded, size=part * padded, groups=padded)
-            request = dataclasses.replace(self._request, where=where, into=target, images=images)
-            run = BlockPlanner(config, project, request, self._allocate)._pointwise(project, False)
-            runs.append(dataclasses.replace(run, first=first))
-        assert runs[-1].output.end - start == out_size
-        return tuple(runs)
 
     def _plane_output(
         self, block: Block, memory: ActivationSpace, source: Region, filtered: Region | None, size: int, groups: int

@@ -11,15 +11,16 @@ import dataclasses
 from dataclasses import dataclass, field
 
 from narrows.background import Background, interleave
+from narrows.batch_planner import BatchPlanner
 from narrows.blocks import Block, cut_after_depthwise, form_blocks
 from narrows.constants import groups_of
 from narrows.estimate import array_cycles, weight_bytes
 from narrows.hw.config import EngineConfig
 from narrows.hw.counters import BLOCKS
 from narrows.network import Network, Pool
-from narrows.placement import even
+from narrows.placement import even, tensor_bytes
 from narrows.plan import BlockPlan, Output, Plan, Region, Transfer
-from narrows.planner import RESIDENT_SHARE, BlockPlanner, DoesNotFit, Request, tensor_bytes
+from narrows.planner import RESIDENT_SHARE, DoesNotFit, Request
 
 #: Pictures and results in external memory lie on multiples of this many bytes.
 ALIGNMENT = 1024
@@ -47,10 +48,15 @@ def plan_network(
         raise ValueError(f"A batch has an image or more, not {batch}.")
     blocks = form_blocks(network)
     make = _Schedule(network, config, blocks, slices=slices, store_blocks=store_blocks)
-    images, split = (1, len(blocks)) if batch == 1 else make.best_split(batch)
-    if stream and (plan := make.stream(images, split)) is not None:
-        return plan
-    return make.plan(images, split)
+    *others, (images, split) = reversed(make.splits(batch))
+    while True:
+        try:
+            return (make.stream(images, split) if stream else None) or make.plan(images, split)
+        except DoesNotFit:
+            # What fits by itself may not fit where the block before left its output.
+            if not others:
+                raise
+            images, split = others.pop()
 
 
 class _Memory:
@@ -82,37 +88,40 @@ class _Schedule:
 
     # Where a batch's late blocks begin.
 
-    def best_split(self, batch: int) -> tuple[int, int]:
-        """Images, at most ``batch``, and the first block that runs for all of them at once: what costs least per image."""
+    def splits(self, batch: int) -> list[tuple[int, int]]:
+        """(images, at most ``batch``; the first block that runs for all of them at once), what costs least per image first.
+
+        Of images without late blocks in common only ``batch`` itself is one: that is no faster than one, but what was asked for.
+        """
         blocks, count = self._blocks, len(self._blocks)
         single = [self._cost(block, 1) for block in blocks]
-        best, choice = sum(single), (1, count)
-        for images in range(batch, 0, -1):
-            # Without any late block a batch is no faster, but it is what was asked for.
-            options = [(sum(single), count)]
+        options = [(sum(single), -images, count) for images in {1, min(batch, BLOCKS // count)}]
+        for images in range(batch, 1, -1):
+            late = 0.0
             for split in range(count - 1, 0, -1):
-                if not self._fits(split, images):
+                block = blocks[split]
+                parked = images * self._input_bytes(block)
+                if not self._fits(block, images, parked):
                     break
-                late = sum(self._cost(block, images) for block in blocks[split:]) / images
-                parked = tensor_bytes(blocks[split].input, groups_of(blocks[split].input.shape[2], self._config), self._config)
-                options.append((sum(single[:split]) + late + parked * (0.5 + 2 * _BYTE), split))
-            cost, split = min(options)
-            runs = images * split + 3 * (count - split)
-            if runs <= BLOCKS and cost < best * 0.995 or (runs <= BLOCKS and choice[0] == 1 and cost <= best):
-                best, choice = cost, (images, split)
-        return choice
+                late += self._cost(block, images) / images
+                # A block may take three runs.
+                if images * split + 3 * (count - split) <= BLOCKS:
+                    options.append((sum(single[:split]) + late + parked / images * (0.5 + 2 * _BYTE), -images, split))
+        return [(-images, split) for _, images, split in sorted(options)]
 
     def _cost(self, block: Block, images: int) -> float:
         """Cycles of a block for ``images`` at once, and what its traffic is worth."""
         weights = weight_bytes(block, self._config)
         return max(images * array_cycles(block, self._config), weights / 2) + _SWITCH + _BYTE * weights
 
-    def _fits(self, split: int, images: int) -> bool:
-        """Whether the block at ``split`` can run for ``images``, from external memory."""
-        block = self._blocks[split]
-        parked = Transfer(address=0, bytes=images * tensor_bytes(block.input, groups_of(block.input.shape[2], self._config), self._config))
+    def _input_bytes(self, block: Block) -> int:
+        return tensor_bytes(block.input, groups_of(block.input.shape[2], self._config), self._config)
+
+    def _fits(self, block: Block, images: int, parked: int) -> bool:
+        """Whether a late block can run for ``images`` whose input comes from external memory."""
+        request = Request(where=Transfer(address=0, bytes=parked), limit=self._config.bank_words, images=images, slices=self._slices)
         try:
-            self._late(self._blocks[split:], images, parked, self._config.bank_words, _Memory())
+            BatchPlanner(self._config, block, request, _Memory().allocate).plan()
         except DoesNotFit:
             return False
         return True
@@ -126,7 +135,7 @@ class _Schedule:
         request = Request(
             where=chain.where, limit=limit, images=images, picture=picture, into=into, resident=resident, slices=self._slices,
         )
-        runs, chain.where = BlockPlanner(self._config, block, request, memory.allocate).plan()
+        runs, chain.where = BatchPlanner(self._config, block, request, memory.allocate).plan()
         chain.runs += runs
 
     def _early(self, blocks: tuple[Block, ...], picture: Transfer, limit: int, memory: _Memory, resident: float) -> _Chain:

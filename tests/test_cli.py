@@ -28,18 +28,20 @@ BLOCK = {
     "depthwise_busy": 9_000, "wait_weights": 1_234, "wait_data": 56, "utilisation": 0.82,
 }  # fmt: skip
 RESULT = {
-    "images": [IMAGE | {"cycles": 21_000}], "cycles": 21_000, "predicted_cycles": 20_900, "macs": 2_500_000, "multipliers": 152,
+    "images": [IMAGE | {"cycles": 21_000}], "batch": 1, "stream": False, "cycles": 21_000, "cycles_per_image": 21_000.0,
+    "latency_cycles": 21_000, "predicted_cycles": 20_900, "macs": 2_500_000, "multipliers": 152,
     "utilisation": 0.783, "dram_read_bytes": 3_456_789, "dram_write_bytes": 128, "interior_bytes_to_dram": 0, "onchip_bytes": 400_000,
     "clock_mhz": 133, "frames_per_second": 6333.3, "engine": "0123456789abcdef", "blocks": [BLOCK],
 }  # fmt: skip
 PLAN = {
     "blocks": [{
-        "name": "block 1", "mode": "plane", "slices": 4, "input": [7, 7, 8], "interior": None, "output": [7, 7, 8], "macs": 1_000_000,
+        "name": "block 1", "mode": "plane", "slices": 4, "images": 1, "first_image": 0, "channels": [0, 8],
+        "input": [7, 7, 8], "interior": None, "output": [7, 7, 8], "macs": 1_000_000,
         "predicted_cycles": 9_000, "predicted_read_bytes": 4_096, "predicted_write_bytes": 0,
     }],
     "notes": ["folded a PAD"], "host_before": [], "host_after": ["SOFTMAX"], "macs": 1_000_000, "multipliers": 152,
-    "predicted_cycles": 9_000,
-    "predicted_utilisation": 0.7, "onchip_bytes": 400_000, "clock_mhz": 133, "engine": "0123456789abcdef",
+    "predicted_cycles": 9_000, "predicted_cycles_per_image": 9_000.0, "batch": 1, "stream": False, "predicted_utilisation": 0.7,
+    "onchip_bytes": 400_000, "clock_mhz": 133, "engine": "0123456789abcdef",
 }  # fmt: skip
 DIFFERENCE = {"position": [1, 2, 3], "got": 4, "expected": 5, "differing": 6, "of": 700}
 
@@ -81,13 +83,13 @@ def test_run_passes_its_options_on(api, tmp_path: Path) -> None:
     config = tmp_path / "engine.toml"
     config.write_text("weight_words = 1024\n")
     invoke("run", "net.tflite", "-i", "a.png", "-i", "b.png", "--on", "golden", "--labels", "l.txt", "--top", "7", "--config", str(config),
-           "--clock", "100", "--waveform", "w.vcd", "--window", "10:20", "--slices", "3")  # fmt: skip
+           "--clock", "100", "--waveform", "w.vcd", "--window", "10:20", "--slices", "3", "--batch", "2", "--stream")  # fmt: skip
     (args, kwargs), = api.calls
     assert args == (Path("net.tflite"), [Path("a.png"), Path("b.png")])
     assert callable(kwargs.pop("progress"))
     assert kwargs == {
         "on": "golden", "labels": Path("l.txt"), "top": 7, "config": EngineConfig(weight_words=1024, sdram_mhz=100),
-        "slices": 3, "waveform": Path("w.vcd"), "window": (10, 20),
+        "slices": 3, "batch": 2, "stream": True, "waveform": Path("w.vcd"), "window": (10, 20),
     }  # fmt: skip
 
 

@@ -97,6 +97,8 @@ def check_plan(plan: Plan) -> None:
             contents.destroy(run.output)
         if run.store is not None:
             contents.store(run)
+    for run in background[:1]:
+        assert contents.holds(run.block.input, run, run.source)  # for the next batch
     made = np.zeros((plan.images, plan.blocks[-1].block.output.shape[2] if not plan.late else background[0].block.output.shape[2]), int)
     for part in plan.outputs:
         made[part.first : part.first + part.images, part.channels.start : part.channels.stop] += 1
