@@ -22,9 +22,12 @@ _SITES = SITES["LFE5U-85F"]
 #: Of each slice the row of multipliers and the first of its four blocks, and the row and block of the RAMs that hold its weights.
 _SLICES = ((2, 5, 1, 8), (2, 9, 1, 10), (1, 9, 1, 11), (1, 5, 1, 9), (1, 1, 0, 2), (0, 0, 0, 1), (0, 4, 0, 5), (0, 8, 0, 9))
 
+#: The wide engine's weights take whole blocks, and leave some of row 1 to activation memory.
+_WIDE_WEIGHTS = ((1, 8), (1, 10), (0, 11), (0, 7), (0, 2), (0, 1), (0, 5), (0, 9))
+
 #: Activation memory's sites in the order it takes them: down a column, then the next; the wide engine's needs some of another row.
 _ACTIVATIONS = [_SITES.block_ram(row, block, index) for block in range(13) for index in range(4) for row in (2, 3)]
-_ACTIVATIONS += [_SITES.block_ram(1, *site) for site in ((12, 0), (12, 1), (12, 2), (12, 3), (11, 2), (11, 3), (10, 2), (10, 3))]
+_ACTIVATIONS += [_SITES.block_ram(1, block, index) for block in (12, 11) for index in range(4)]
 
 
 def _product(index: int, number: int) -> str:
@@ -50,6 +53,10 @@ def _weights(index: int, column: int) -> str:
     return _SITES.block_ram(row, block, column)
 
 
+def _wide_weights(index: int, column: int) -> str:
+    return _SITES.block_ram(*_WIDE_WEIGHTS[index], column)
+
+
 def _activation(bank: int, column: int, row: int, *, rows: int = 13) -> str:
     return _ACTIVATIONS[(2 * column + bank) * rows + row]
 
@@ -72,15 +79,15 @@ def _depthwise_weights(lane: int, column: int) -> str:
 _Rules = tuple[tuple[str, int, Callable[..., str]], ...]
 
 _PRODUCTS = r"\.array\.slice(\d+)\.products(\d+)\.multiplier(\d+)\.multiplier$"
+_WEIGHTS = r"\.array\.slice(\d+)\.weights\.column(\d+)$"
 _ACTIVATION = r"\.memory\.bank(\d+)\.column(\d+)_row(\d+)$"
 _COMMON: _Rules = (
     (r"\.depthwise\.taps\.products(\d+)\.multiplier(\d+)\.multiplier$", 24, _tap),
-    (r"\.array\.slice(\d+)\.weights\.column(\d+)$", 16, _weights),
     (r"\.line_buffer\.bank(\d+)\.column(\d+)$", 24, _line),
     (r"\.depthwise_weights\.lane(\d+)\.column(\d+)$", 6, _depthwise_weights),
 )
-_DEFAULT: _Rules = ((_PRODUCTS, 128, _direct_product), (_ACTIVATION, 104, _activation), *_COMMON)
-_WIDE: _Rules = ((_PRODUCTS, 128, _fast_product), (_ACTIVATION, 112, _wide_activation), *_COMMON)
+_DEFAULT: _Rules = ((_PRODUCTS, 128, _direct_product), (_WEIGHTS, 16, _weights), (_ACTIVATION, 104, _activation), *_COMMON)
+_WIDE: _Rules = ((_PRODUCTS, 128, _fast_product), (_WEIGHTS, 32, _wide_weights), (_ACTIVATION, 112, _wide_activation), *_COMMON)
 
 
 def default_engine(cells: Mapping[str, str]) -> dict[str, str]:

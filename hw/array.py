@@ -2,14 +2,15 @@
 
 Nothing is broadcast. Activations, weight addresses, accumulator control and the weights being loaded each pass one
 register per slice, neighbour to neighbour, so slice ``j`` does at cycle ``t + j`` what slice 0 does at ``t``. Every slice
-holds its own weights. Behind it stands a requantiser with its constants, one pixel per cycle, which neighbouring slices
-share if there are fewer; only bytes leave the chain.
+holds its own weights. Behind it stands a requantiser, one pixel per cycle, which neighbouring slices share if there are
+fewer, as they may share the memory of its constants; only bytes leave the chain.
 """
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, signed
+from amaranth.hdl import Cat, Module, Mux, Signal, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
+from narrows.hw.array_memory import Constants, local_memory
 from narrows.hw.array_ports import (
     ACTIVATION_DELAY,
     WEIGHT_DELAY,
@@ -22,10 +23,9 @@ from narrows.hw.array_ports import (
     sum_delay,
     weight_load,
 )
-from narrows.hw.block_ram import BlockRam
 from narrows.hw.config import ACCUMULATOR_BITS, EngineConfig
 from narrows.hw.delay import delayed
-from narrows.hw.ports import OutputRange
+from narrows.hw.ports import ChannelConstants, OutputRange
 from narrows.hw.products import STRATEGIES
 from narrows.hw.requantise import Requantise
 
@@ -36,20 +36,6 @@ class Accumulate(data.Struct):
     valid: 1
     first: 1
     last: 1
-
-
-def local_memory(m, name, load, address, *, index, sharing=1):
-    """A word of a memory that holds ``sharing`` lanes' loads, those from lane ``index * sharing`` on, ``BlockRam.LATENCY``
-    cycles after its address. The lane is the address's lowest bits."""
-    lane_bits = (sharing - 1).bit_length()
-    m.submodules[name] = memory = BlockRam(width=len(load.data), depth=sharing << len(load.address))
-    m.d.comb += [
-        memory.write_enable.eq(load.enable & (load.lane >> lane_bits == index)),
-        memory.write_address.eq(Cat(load.lane[:lane_bits], load.address)),
-        memory.write_data.eq(load.data),
-        memory.address.eq(address),
-    ]
-    return memory.data
 
 
 class Slice(wiring.Component):
@@ -92,36 +78,32 @@ class Slice(wiring.Component):
 
 
 class Results(wiring.Component):
-    """The constants and the requantiser of ``sharing`` neighbouring slices, number ``index`` of the chain's.
+    """The requantiser of ``sharing`` neighbouring slices.
 
-    ``last[k]``: slice ``k`` has the last sum of a result, that of ``constant[k]`` and ``project[k]``; its ``sums`` come a
-    cycle later. The pixels' bytes leave ``o`` in turn, the first ``LATENCY`` cycles after ``last``. Results of slices that
-    share are a pixel each, a cycle apart, as the chain makes them.
+    ``last[k]``: slice ``k`` has the last sum of a result, that of ``project[k]``; its ``sums`` come a cycle later, its
+    ``constants`` two, to stay for as many cycles as there are pixels. The pixels' bytes leave ``o`` in turn, the first
+    ``LATENCY`` cycles after ``last``. Results of slices that share are a pixel each, a cycle apart, as the chain makes them.
     """
 
     LATENCY = 2 + Requantise.LATENCY
 
-    def __init__(self, *, config: EngineConfig, index: int):
+    def __init__(self, *, config: EngineConfig):
         self._config = config
-        self._index, self._sharing = index, config.sharing
+        self._sharing = config.sharing
         super().__init__({
             "last": In(1).array(self._sharing),
-            "constant": In(range(config.constant_words)).array(self._sharing),
             "project": In(1).array(self._sharing),
             "sums": In(data.ArrayLayout(signed(ACCUMULATOR_BITS), config.pixels)).array(self._sharing),
             "ranges": In(data.ArrayLayout(OutputRange, 2)),
-            "load_constant": In(constant_load(config)),
+            "constants": In(ChannelConstants),
             "o": Out(8),
         })
 
     def elaborate(self, platform):
         m = Module()
-        # The constants are addressed with the last sum, so they stand beside the first pixel, and are held for the others.
-        lane_bits = (self._sharing - 1).bit_length()
-        constant = Signal(lane_bits + len(self.constant[0]))
-        project, held, project_held = Signal(), Signal.like(constant), Signal()
-        m.d.comb += [constant.eq(held), project.eq(project_held)]
-        m.d.sync += [held.eq(constant), project_held.eq(project)]
+        project, project_held = Signal(), Signal()
+        m.d.comb += project.eq(project_held)
+        m.d.sync += project_held.eq(project)
         # Cycle 1: accumulators. Cycle 2: results wait to be requantised in turn.
         waiting = Signal(data.ArrayLayout(signed(ACCUMULATOR_BITS), self._config.pixels), reset_less=True)
         m.d.sync += waiting.as_value().eq(waiting.as_value() >> ACCUMULATOR_BITS)
@@ -129,14 +111,13 @@ class Results(wiring.Component):
             finished = Signal(name=f"finished{k}")
             m.d.sync += finished.eq(self.last[k])
             with m.If(self.last[k]):
-                m.d.comb += [constant.eq(Cat(Const(k, lane_bits), self.constant[k])), project.eq(self.project[k])]
+                m.d.comb += project.eq(self.project[k])
             with m.If(finished):
                 m.d.sync += waiting.eq(self.sums[k])
         m.submodules.requantise = requantise = Requantise()
-        constants = local_memory(m, "constants", self.load_constant, constant, index=self._index, sharing=self._sharing)
         m.d.comb += [
             requantise.acc.eq(waiting[0]),
-            requantise.constants.eq(constants),
+            requantise.constants.eq(self.constants),
             requantise.range.eq(self.ranges[delayed(m, project, 2 + Requantise.RANGE_DELAY, name="project_range")]),
             self.o.eq(requantise.o),
         ]
@@ -203,15 +184,17 @@ class PointwiseArray(wiring.Component):
                 links[name] = here = Signal.like(link, name=f"{name}{index}", reset_less=True)
                 m.d.sync += here.eq(link)
             m.d.comb += [getattr(slice_, name).eq(links[name]) for name in members]
+            last = links["accumulate"].valid & links["accumulate"].last
+            place, lane = divmod(index, config.constant_sharing)
+            if lane == 0:
+                m.submodules[f"constants{place}"] = constants = Constants(config=config, index=place)
+                m.d.comb += constants.load.eq(links["load_constant"])
+            m.d.comb += [constants.last[lane].eq(last), constants.constant[lane].eq(links["constant"])]
             number, k = divmod(index, config.sharing)
             if k == 0:
-                m.submodules[f"results{number}"] = results = Results(config=config, index=number)
-                m.d.comb += [results.ranges.eq(links["ranges"]), results.load_constant.eq(links["load_constant"])]
-            m.d.comb += [
-                results.last[k].eq(links["accumulate"].valid & links["accumulate"].last),
-                results.constant[k].eq(links["constant"]), results.project[k].eq(links["project"]),
-                results.sums[k].eq(slice_.sums),
-            ]
+                m.submodules[f"results{number}"] = results = Results(config=config)
+                m.d.comb += [results.ranges.eq(links["ranges"]), results.constants.eq(constants.o[lane // config.sharing])]
+            m.d.comb += [results.last[k].eq(last), results.project[k].eq(links["project"]), results.sums[k].eq(slice_.sums)]
             # Slice j is j cycles late: the earlier ones wait for the last. A register after that, as words go far.
             m.d.comb += self.o.data.word_select(index, 8).eq(
                 delayed(m, results.o, config.outputs - index, name=f"byte{index}")

@@ -111,6 +111,17 @@ class EngineConfig:
         return self.outputs // self.requantisers
 
     @property
+    def constant_sharing(self) -> int:
+        """Slices of the array that share a memory of constants: those of a requantiser, or as many as fill a block RAM.
+
+        No more than results are cycles apart, for slices read their constants a cycle after each other.
+        """
+        slices = self.sharing
+        while 2 * slices <= min(self.result_spacing, self.outputs) and 2 * slices * self.constant_words <= 512:
+            slices *= 2
+        return slices
+
+    @property
     def result_spacing(self) -> int:
         """Cycles that results of the array must be apart, so that they can be requantised."""
         return self.pixels * self.sharing
@@ -146,4 +157,4 @@ ECP5_25F = EngineConfig(
 )  # fmt: skip
 
 #: A wide engine for the LFE5U-85F: fast products make the multipliers of 8 x 8 x 2 products do for four pixels.
-ECP5_85F_WIDE = EngineConfig(pixels=4, products="fast", activation_words=28672)
+ECP5_85F_WIDE = EngineConfig(pixels=4, products="fast", weight_words=1024, constant_words=256)

@@ -52,15 +52,15 @@ def all_pairs(places: int) -> Iterator[tuple[Factors, Factors]]:
 
 
 async def compare(dut, work: Iterator, expect: Callable[..., int], latency: int, late: Callable[..., int] | None = None) -> None:
-    """Drive ``a`` and ``b`` (``a`` alone if there is no other), and ``shared`` as many cycles later as its maker takes."""
+    """Drive ``a``, ``b`` if it is something, and ``late(a)`` as ``shared`` as many cycles later as its maker takes."""
     await start(dut)
     expected, shared = [], []
-    zeros = [0] * GROUP, [0] * GROUP
-    for a, b in itertools.chain(work, [zeros] * latency):
+    last = [([0] * GROUP, [0] * GROUP if hasattr(dut, "b") else None)] * latency
+    for a, b in itertools.chain(work, last):
         if len(expected) >= latency:
             assert dut.o.value.to_signed() == expected[-latency]
         dut.a.value = bits(a)
-        if hasattr(dut, "b"):
+        if b is not None:
             dut.b.value = bits(b)
         expected.append(expect(a, b))
         if late is not None:
