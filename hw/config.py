@@ -88,6 +88,8 @@ class EngineConfig:
             raise ValueError(f"residual_lanes must divide group ({self.group}), {self.residual_lanes} does not.")
         if self.activation_words < 1 or self.activation_words % self.pixels:
             raise ValueError(f"activation_words must be a positive multiple of pixels ({self.pixels}), not {self.activation_words}.")
+        if self.products not in ("direct", "fast"):
+            raise ValueError(f"products must be direct or fast, not {self.products!r}.")
         if self.sdram not in PARTS:
             raise ValueError(f"sdram must be one of {', '.join(PARTS)}, not {self.sdram!r}.")
 

@@ -18,7 +18,7 @@ from narrows.compiler import compile_plan
 from narrows.cycles import BlockCycles, Deadlock, predict
 from narrows.cycles_latency import Latencies
 from narrows.cycles_memory import Bus, Program, ProgramStream, Ring
-from narrows.hw.config import ECP5_25F, EngineConfig
+from narrows.hw.config import ECP5_25F, ECP5_85F_WIDE, EngineConfig
 from narrows.hw.program import Kind, lane_bytes, lanes
 from narrows.hw.sdram_timing import W9825G6KH_6
 from narrows.importer import import_model
@@ -176,7 +176,10 @@ def test_a_full_ring_stops_the_program():
 
 
 @pytest.mark.skipif(not SHARED.exists(), reason="the models lie beside the repository")
-@pytest.mark.parametrize(("name", "config"), [*((name, CONFIG) for name in CLASSIFIERS), (CLASSIFIERS[0], ECP5_25F)])
+@pytest.mark.parametrize(("name", "config"), [
+    *((name, CONFIG) for name in CLASSIFIERS), (CLASSIFIERS[0], ECP5_25F), (CLASSIFIERS[0], ECP5_85F_WIDE),
+    *(pytest.param(name, ECP5_85F_WIDE, marks=pytest.mark.slow) for name in CLASSIFIERS[1:]),
+])  # fmt: skip
 def test_every_block_of_a_classifier_takes_what_was_predicted(name, config):
     run = counted(SHARED / "models" / f"{name}.tflite", SHARED / "images" / "cat.png", config)
     began = time.process_time()
