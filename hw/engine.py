@@ -17,6 +17,7 @@ from amaranth.lib.wiring import In, Out
 
 from narrows.hw.activation_memory import ActivationMemory
 from narrows.hw.activation_stream import ActivationLoad, ActivationStore
+from narrows.hw.activity import ACTIVITY, activity
 from narrows.hw.array import PointwiseArray
 from narrows.hw.array_ports import ACTIVATION_DELAY, sum_delay
 from narrows.hw.config import POSITION_BITS, EngineConfig
@@ -57,17 +58,17 @@ _PORTS = {
 class Engine(wiring.Component):
     """Runs the program of ``words`` 16-bit words at byte ``address`` after ``start``, until ``done``.
 
-    The ports (``request``, ``read``, ``write``) go to the memory controller. ``events``: a bit per performance
-    counter (:data:`narrows.hw.counters.NAMES`); ``block``: a block is over; ``bad``: the program made no sense.
+    ``request``, ``read``, ``write`` go to the memory controller. ``events``: a bit per counter of :data:`narrows.hw.counters.NAMES`;
+    ``block``: a block is over; ``bad``: the program made no sense; ``activity``, only if ``watched``: :data:`narrows.hw.activity.ACTIVITY`.
 
-    ``host``: a reader and a writer that come after the engine's own. ``start`` and ``clear`` reset their way to memory too, so
-    no transfer of theirs may be under way then. ``clear`` ends a program that does not end by itself: before it, ``stop``
-    must have been high, which lets no more requests pass, until the controller has served all that it had taken.
+    ``host``: a reader and a writer that come after the engine's own. ``start`` and ``clear`` reset their way to memory too, so no transfer
+    of theirs may be under way then. ``clear`` ends a program that does not end by itself: before it, ``stop`` must have been high,
+    which lets no more requests pass, until the controller has served all that it had taken.
     """
 
-    def __init__(self, *, config: EngineConfig):
-        self._config = config
-        super().__init__({**_PORTS, "stop": In(1), "clear": In(1)})
+    def __init__(self, *, config: EngineConfig, watched: bool = False):
+        self._config, self._watched = config, watched
+        super().__init__({**_PORTS, "stop": In(1), "clear": In(1), **({"activity": Out(len(ACTIVITY))} if watched else {})})
 
     def elaborate(self, platform):
         m = Module()
@@ -98,6 +99,7 @@ class Engine(wiring.Component):
             joints.start.eq(delayed(m, self.start, 3, name="start", reset_less=False)),
             joints.address.eq(self.address), joints.words.eq(self.words),
             *(getattr(self, name).eq(getattr(joints, name)) for name in ("done", "bad", "block", "events")),
+            *((self.activity.eq(activity(units)),) if self._watched else ()),
         ]
         for name in ("read", "write", "host"):
             wiring.connect(m, wiring.flipped(getattr(self, name)), getattr(joints, name))

@@ -6,6 +6,7 @@ from amaranth.hdl import Array, Module, Mux, ResetInserter, Signal, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from narrows.hw.activity import ACTIVITY
 from narrows.hw.config import EngineConfig
 from narrows.hw.counters import BLOCKS, WORDS, Counters
 from narrows.hw.delay import delayed
@@ -75,22 +76,25 @@ class Top(wiring.Component):
     the end of a program to the next start; ``block_done`` is high for a cycle when a block is over. ``status``: the lowest
     bits of that register, a cycle later. ``host``: see :class:`narrows.hw.engine.Engine`; no transfer of it may be under way at
     a start and while ``resetting``, which is high for some thousand cycles after a reset was written. ``startup_us``: the wait
-    after power-up, short in simulation.
+    after power-up, short in simulation. ``watched``: see :class:`narrows.hw.engine.Engine`.
     """
 
-    def __init__(self, *, config: EngineConfig, startup_us: float | None = None):
-        self._config, self._startup_us = config, startup_us
+    def __init__(self, *, config: EngineConfig, startup_us: float | None = None, watched: bool = False):
+        self._config, self._startup_us, self._watched = config, startup_us, watched
         super().__init__({
             "bus": Out(bus_signature),
             "host": In(host_memory_ports),
             "sdram": Out(sdram_pins(memory_timing(config).part)),
             "busy": Out(1), "done": Out(1), "block_done": Out(1), "status": Out(8), "resetting": Out(1),
+            **({"activity": Out(len(ACTIVITY))} if watched else {}),
         })
 
     def elaborate(self, platform):
         m = Module()
         timing = memory_timing(self._config)
-        m.submodules.engine = engine = Engine(config=self._config)
+        m.submodules.engine = engine = Engine(config=self._config, watched=self._watched)
+        if self._watched:
+            m.d.comb += self.activity.eq(engine.activity)
         m.submodules.sdram = sdram = SdramController(timing=timing, startup_us=self._startup_us, io_latency=IO_LATENCY)
         m.submodules.sdram_io = sdram_io = SdramRegisters(part=timing.part)
         m.submodules.counters = counters = Counters()

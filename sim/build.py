@@ -31,7 +31,7 @@ from narrows.tools import find_tool
 
 HERE = Path(__file__).resolve().parent
 #: The C++ file around the design, and what it includes.
-HARNESS = (HERE / "harness.cpp", HERE / "sdram_chip.h", HERE / "message.h")
+HARNESS = (HERE / "harness.cpp", HERE / "sdram_chip.h", HERE / "message.h", HERE / "ports.h", HERE / "watch.h")
 
 #: What reports on a build: a line of words and a fraction of it that is done, 0 to 1.
 Progress = Callable[[str, float], None]

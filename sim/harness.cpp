@@ -10,7 +10,6 @@
 #include <cstdint>
 #include <cstdio>
 #include <cstring>
-#include <deque>
 #include <memory>
 #include <string>
 #include <type_traits>
@@ -19,8 +18,10 @@
 
 #include "Vtop.h"
 #include "message.h"
+#include "ports.h"
 #include "sdram_chip.h"
 #include "verilated.h"
+#include "watch.h"
 #if VM_TRACE
 #include "verilated_vcd_c.h"
 #endif
@@ -38,39 +39,6 @@ using Word = std::remove_reference_t<decltype(std::declval<Vtop&>().sdram___05Fd
 // What the design printed last, and whether it stopped, until the simulation in this thread has taken note of it.
 thread_local std::string printed;
 thread_local bool stopped = false;
-
-// The host's side of the designs there are: a register port, or a stream of bytes each way.
-template <class Top, class = void>
-struct Host {
-  static constexpr bool has_bus = false;
-  static std::uint64_t output(const Top& top) {
-    return top.i___05Fready << 9 | top.o___05Fvalid << 8 | (top.o___05Fvalid ? top.o___05Fpayload : 0);
-  }
-};
-template <class Top>
-struct Host<Top, std::void_t<decltype(std::declval<Top&>().bus___05Faddress)>> {
-  static constexpr bool has_bus = true;
-  static std::uint64_t output(const Top& top) { return top.bus___05Fread_data; }
-};
-template <class Top, class = void>
-struct Line {
-  void before_edge(Top&) {}
-  void after_edge(Top&) {}
-  std::deque<std::uint8_t> to_board, from_board;
-};
-template <class Top>
-struct Line<Top, std::void_t<decltype(std::declval<Top&>().i___05Fpayload)>> {
-  void before_edge(Top& top) {
-    if (top.i___05Fvalid && top.i___05Fready) to_board.pop_front();
-    if (top.o___05Fvalid && top.o___05Fready) from_board.push_back(top.o___05Fpayload);
-  }
-  void after_edge(Top& top) {
-    top.o___05Fready = 1;
-    top.i___05Fvalid = !to_board.empty();
-    if (!to_board.empty()) top.i___05Fpayload = to_board.front();
-  }
-  std::deque<std::uint8_t> to_board, from_board;
-};
 
 template <class Top>
 class Simulation {
@@ -134,6 +102,12 @@ class Simulation {
     return ran;
   }
 
+  // From the next cycle on, keep the intervals of these lines; none: no longer.
+  void watch(const std::uint64_t* lines, std::size_t count, std::uint64_t pause) {
+    watch_ = Watch(std::vector<std::uint64_t>(lines, lines + count), pause);
+  }
+  Watch& watched() { return watch_; }
+
   bool done() const { return top_->done; }
   bool busy() const { return top_->busy; }
   std::uint64_t cycle() const { return cycle_; }
@@ -168,10 +142,18 @@ class Simulation {
     ++cycle_;
     if (top_->block_done) blocks_.push_back(cycle_);
     note_pins();
+    if (watch_.on()) watch_.note(cycle_, Activity<Top>::of(*top_) | sdram_activity());
     if (stopped) {
       if (stop_.empty()) stop_ = printed;
       stopped = false;
     }
+  }
+
+  // The commands at the chip's pins as bits of a watch, above those of the design.
+  std::uint64_t sdram_activity() const {
+    if (top_->sdram___05Fcs_n || top_->sdram___05Fcas_n) return 0;
+    const int command = !top_->sdram___05Fras_n ? (top_->sdram___05Fwe_n ? 2 : 3) : top_->sdram___05Fwe_n ? 0 : 1;
+    return std::uint64_t(command < 3) << (Watch::SDRAM + command);  // READ, WRITE, refresh; to set the mode is none of them
   }
 
   // Folds every output into `pins_`; data that the chip does not see may be anything.
@@ -209,6 +191,7 @@ class Simulation {
   std::uint64_t cycle_ = 0;
   std::uint64_t pins_ = 0;
   std::vector<std::uint64_t> blocks_;  // the cycles at which block_done was high
+  Watch watch_;
   std::string stop_;                   // what the design said when it stopped, if it did
 #if VM_TRACE
   std::unique_ptr<VerilatedVcdC> vcd_;
@@ -268,6 +251,14 @@ std::uint64_t narrows_blocks(Board* s, std::uint64_t* out, std::uint64_t room) {
   const auto& blocks = s->blocks();
   std::copy_n(blocks.begin(), std::min<std::uint64_t>(room, blocks.size()), out);
   return blocks.size();
+}
+
+void narrows_watch(Board* s, const std::uint64_t* lines, std::uint64_t count, std::uint64_t pause) { s->watch(lines, count, pause); }
+// The intervals so far, ended ones in the order of their ends, then those that last.
+std::uint64_t narrows_watched(Board* s, Interval* out, std::uint64_t room) {
+  const auto& intervals = s->watched().intervals();
+  std::copy_n(intervals.begin(), std::min<std::uint64_t>(room, intervals.size()), out);
+  return intervals.size();
 }
 
 std::uint64_t narrows_memory_size(Board* s) { return sizeof(Word) * s->chip().words(); }

@@ -14,8 +14,9 @@ board, and a controller that breaks a rule of the chip stops the simulation.
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import astuple, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -29,6 +30,7 @@ from narrows.hw.top import Top, memory_timing
 from narrows.network import NarrowsError
 from narrows.sim.build import Progress, build
 from narrows.sim.sdram_chip import SdramParameters
+from narrows.sim.watch import CInterval, Interval, masks, named
 
 #: Cycles simulated in one call of the library: a few tens of milliseconds, so that Ctrl-C is heard.
 SLICE = 50_000
@@ -53,6 +55,8 @@ _SIGNATURES: dict[str, tuple[type | None, tuple[type, ...]]] = {
     "violation": (ctypes.c_char_p, (_Handle,)),
     "stopped": (ctypes.c_char_p, (_Handle,)),
     "blocks": (ctypes.c_uint64, (_Handle, ctypes.POINTER(ctypes.c_uint64), ctypes.c_uint64)),
+    "watch": (None, (_Handle, ctypes.POINTER(ctypes.c_uint64), ctypes.c_uint64, ctypes.c_uint64)),
+    "watched": (ctypes.c_uint64, (_Handle, ctypes.POINTER(CInterval), ctypes.c_uint64)),
     "memory_size": (ctypes.c_uint64, (_Handle,)),
     "load": (None, (_Handle, _Address, ctypes.c_char_p, ctypes.c_uint64)),
     "read": (None, (_Handle, _Address, ctypes.c_char_p, ctypes.c_uint64)),
@@ -74,7 +78,8 @@ def board(
     """
     files = sorted(Path(hw.__file__).parent.glob("*.py"))
     key = repr((config, link, STARTUP_US, [path.read_text() for path in files]))
-    design = LinkedTop if link else Top
+    # A netlist is what a board gets, which nobody watches.
+    design = LinkedTop if link else Top if netlist else partial(Top, watched=True)
     return Simulator(
         lambda: design(config=config, startup_us=STARTUP_US),
         timing=memory_timing(config),
@@ -124,7 +129,7 @@ class Simulator:
         window: tuple[int, int] | None = None,
         progress: Progress | None = None,
     ) -> None:
-        self._handle = None
+        self._handle, self._lines = None, []
         begin, end = _checked_window(trace, window)
         library = ctypes.CDLL(str(build(design, key=key, trace=trace is not None, netlist=netlist, progress=progress)))
         for name, (result, arguments) in _SIGNATURES.items():
@@ -221,6 +226,19 @@ class Simulator:
         buffer = (ctypes.c_uint64 * count)()
         self._call("blocks", buffer, count)
         return list(buffer)
+
+    def watch(self, lines: Mapping[str, Sequence[str]], *, pause: int = 0) -> None:
+        """From now on keep for every line the intervals in which one of its things (names in ``narrows.sim.watch.WATCHED`` that exclude
+        each other) is so; what pauses for up to ``pause`` cycles has one interval. What was kept before is forgotten."""
+        self._lines = list(lines)
+        self._call("watch", masks(lines), len(lines), pause)
+
+    @property
+    def intervals(self) -> list[Interval]:
+        """What :meth:`watch` kept, line by line in order of time; those of a line do not overlap."""
+        buffer = (CInterval * self._call("watched", None, 0))()
+        self._call("watched", buffer, len(buffer))
+        return named(buffer, self._lines)
 
     def run(self, max_cycles: int, *, until_done: bool = True, progress: Callable[[int], None] | None = None, every: int = SLICE) -> Stop:
         """Simulate until ``done`` is high, or just ``max_cycles`` cycles if not ``until_done``.

@@ -4,23 +4,31 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from narrows import cycles as cycle_model
-from narrows import oracle
+from narrows import oracle, report_page, trace
+from narrows.board_device import Device
+from narrows.board_port import looks_like_a_port
 from narrows.compiler import Program, compile_plan
 from narrows.device import Frame, SimulatedDevice
 from narrows.golden import run_model as run_golden
 from narrows.golden import run_network, run_post, run_pre
 from narrows.hw.config import EngineConfig
+from narrows.hw.system import BAUD
 from narrows.image_input import FILTER, input_for
 from narrows.importer import import_network, labels_inside
+from narrows.interpreter import real
 from narrows.network import NarrowsError, Network
 from narrows.plan import BlockPlan, Plan
 from narrows.planner import DoesNotFit
+from narrows.roofline import roofline, where_time_went
+from narrows.routed import routed_clock
+from narrows.run_details import run_details
 from narrows.schedule import plan_network
 
 Progress = Callable[[str, float], None]
@@ -29,18 +37,24 @@ Progress = Callable[[str, float], None]
 def run_model(
     model: Path, images: Sequence[Path], *, on: str = "sim", config: EngineConfig | None = None, labels: Path | None = None,
     top: int = 3, slices: int | None = None, batch: int = 1, stream: bool = False, waveform: Path | None = None,
-    window: tuple[int, int] | None = None, progress: Progress | None = None,
+    window: tuple[int, int] | None = None, baud: int = BAUD, report: Path | None = None, progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Run ``images`` through ``model`` and say what came out and, on the engine, where the cycles went.
 
-    ``on``: "sim" (the gateware) or "golden" (NumPy, no engine keys in the result). ``labels``: a file with a name per
-    line; None: those inside the model, if any. ``top``: classes per image. ``slices``: cut every block's interior into that
-    many slices, or the next number that fits (at most one per group of channels); None: the planner chooses. ``batch``: images
-    that share the late blocks' weights, at most; fewer images are repeated. ``stream``: batch follows batch, and each one's
-    classifier runs in the background of the next; the figures are those of a batch in the middle. Raises :class:`NarrowsError`.
+    ``on``: "sim" (the gateware), "golden" (NumPy, no engine keys in the result) or a board as :meth:`narrows.Device.open` takes it,
+    at a serial port of ``baud`` or at "socket://host:port"; ``config`` None: of a board, the engine it says it has. ``labels``: a
+    file with a name per line; None: those inside the model, if any. ``top``: classes per image. ``slices``: cut every block's
+    interior into that many slices, or the next number that fits (at most one per group of channels); None: the planner chooses.
+    ``batch``: images that share the late blocks' weights, at most; fewer images are repeated. ``stream``: batch follows batch, and
+    each one's classifier runs in the background of the next; the figures are those of a batch in the middle. ``report``: a
+    folder that gets a page and a trace (:mod:`narrows.report_page`); the result has what they show, too. Raises :class:`NarrowsError`.
     """
-    if on not in ("sim", "golden"):
-        raise NarrowsError(f"There is no device {on!r}: run on sim (the gateware) or golden (NumPy).")
+    if report is not None and on != "sim":
+        raise NarrowsError(f"A report shows what every unit did when, which {on} does not tell: run on sim.")
+    if on not in ("sim", "golden") and not looks_like_a_port(on):
+        raise NarrowsError(
+            f"There is no device {on!r}: run on sim (the gateware) or golden (NumPy), a serial port like /dev/ttyUSB0 or socket://host:port."
+        )
     network = import_network(model)
     if not images:
         raise NarrowsError("There is no image to run; give one with --image.")
@@ -54,26 +68,33 @@ def run_model(
             result["images"].append(_image_row(network, path, outputs, names, top))
         return result
 
-    program = build_program(network, config or EngineConfig(), slices=slices, batch=batch, stream=stream)
-    plan, predicted = program.plan, cycle_model.predict(program.plan)
-    expected = sum(block.cycles for block in predicted)
-    pictures = [run_pre(network, value) for _, value in inputs]
-    batches = [range(first, min(first + plan.images, len(pictures))) for first in range(0, len(pictures), plan.images)]
-    # A stream's outputs come a run later: one more run brings the last ones.
-    order = [*batches, batches[-1]] if plan.late else batches
-    frames = []
-    with SimulatedDevice(program, waveform=waveform, window=window, progress=progress) as device:
-        for number, batch_ in enumerate(order):
-            words = f"batch {number + 1} of {len(order)}, " if len(order) > 1 else ""
-            say = progress and (lambda text, done, words=words: progress(words + text, done))
-            frames.append(device.run(network, *(pictures[index] for index in batch_), expected=expected, progress=say))
-    for batch_, frame in zip(batches, frames[1:] if plan.late else frames, strict=True):
-        for index, output in zip(batch_, frame.outputs, strict=False):
-            row = _image_row(network, inputs[index][0], run_post(network, output), names, top)
-            result["images"].append(row | {"cycles": frame.cycles})
-    frame = frames[plan.late]
-    latency = frame.cycles + (last_part_end(plan, frames[plan.late]) if plan.late else 0)
-    return result | engine_rows(plan, frame, predicted) | {"latency_cycles": latency}
+    # What does not fit is refused before anything is compiled or opened, if the engine is known.
+    options = {"slices": slices, "batch": batch, "stream": stream}
+    program = build_program(network, config or EngineConfig(), **options) if config or on == "sim" else None
+    frames, intervals = [], []
+    with Device.open(on, config=config, baud=baud, waveform=waveform, window=window, progress=progress) as device:
+        program = program or build_program(network, device.config, **options)
+        plan, predicted = program.plan, cycle_model.predict(program.plan)
+        device.load(program, progress=progress)
+        pictures = (run_pre(network, value) for _, value in inputs)
+        paths = iter([path for path, _ in inputs])
+        if report is not None:
+            device.observe(trace.LINES, pause=trace.PAUSE)
+        for frame in device.stream(pictures, progress=progress):
+            frames.append(frame)
+            if report is not None and len(frames) == 1:
+                intervals = device.observed(frame)
+            for path, output in zip(islice(paths, len(frame.outputs)), frame.outputs, strict=True):
+                row = _image_row(network, path, run_post(network, output), names, top)
+                result["images"].append(row | {"cycles": frame.cycles})
+    frame = frames[0]
+    latency = frame.cycles + (last_part_end(plan, frame) if plan.late else 0)
+    result |= engine_rows(plan, frame, predicted) | {"latency_cycles": latency}
+    if report is not None:
+        result |= run_details(program, frame)
+        traced = trace.trace(intervals, result["runs"], clock_mhz=result["clock_mhz"])
+        result["report"] = report_page.write_report(report, result, traced, [value for _, value in inputs])
+    return result
 
 
 def last_part_end(plan: Plan, frame: Frame) -> int:
@@ -117,18 +138,11 @@ def _image_row(network: Network, path: Path, outputs: Sequence[np.ndarray], name
     best = np.argsort(-scores.astype(np.float64), kind="stable")[:top]
     row: dict[str, Any] = {
         "image": str(path), "outputs": rows, "top": [[int(index), scores[index].item()] for index in best],
-        "values": [_real(tensor, scores[index]) for index in best],
+        "values": [real(tensor, scores[index]) for index in best],
     }
     if names:
         row["labels"] = [names[index] if index < len(names) else None for index in best]
     return row
-
-
-def _real(tensor: Any, score: Any) -> float:
-    """The number a score stands for."""
-    if tensor.scale is None or tensor.scale.size != 1 or score.dtype.kind == "f":
-        return float(score)
-    return float(tensor.scale[0]) * (int(score) - int(tensor.zero_point[0]))
 
 
 def engine_rows(plan: Plan, frame: Frame, predicted: Sequence[Any]) -> dict[str, Any]:
@@ -146,8 +160,12 @@ def engine_rows(plan: Plan, frame: Frame, predicted: Sequence[Any]) -> dict[str,
         } | {"read_bytes": 2 * counted["read_words"], "write_bytes": 2 * counted["write_words"]}
         for name, value in added.items():
             row[name] += value
-    blocks = [row | {"utilisation": row["macs"] / (config.multipliers * row["cycles"])} for row in rows.values()]
+    blocks = [row | {
+        "utilisation": row["macs"] / (config.multipliers * row["cycles"]), "time": where_time_went(row),
+        "roofline": roofline(config, macs=row["macs"], cycles=row["cycles"], moved=row["read_bytes"] + row["write_bytes"]),
+    } for row in rows.values()]
     read, written = (sum(block[name] for block in blocks) for name in ("read_bytes", "write_bytes"))
+    sums = {name: sum(block[name] for block in blocks) for name in ("cycles", "pointwise_busy", "wait_weights", "wait_data")}
     stored = sum(run.store.bytes for run in plan.blocks if run.store is not None)
     per_image = frame.cycles / plan.images
     return {
@@ -157,8 +175,10 @@ def engine_rows(plan: Plan, frame: Frame, predicted: Sequence[Any]) -> dict[str,
         "dram_read_bytes": read, "dram_write_bytes": written, "dram_read_bytes_per_image": read / plan.images,
         # Every byte written belongs to a block's output: what is left over would be a wide interior's.
         "interior_bytes_to_dram": written - stored,
-        "onchip_bytes": config.onchip_bytes, "clock_mhz": config.sdram_mhz,
-        "frames_per_second": config.sdram_mhz * 1e6 / per_image, "engine": config.digest, "blocks": blocks,
+        "onchip_bytes": config.onchip_bytes, "clock_mhz": config.sdram_mhz, "routed": routed_clock(config),
+        "frames_per_second": config.sdram_mhz * 1e6 / per_image, "engine": config.digest,
+        "time": where_time_went(sums | {"cycles": frame.cycles}), "depthwise_busy": sum(block["depthwise_busy"] for block in blocks),
+        "roofline": roofline(config, macs=plan.macs, cycles=frame.cycles, moved=read + written), "blocks": blocks,
     }
 
 

@@ -104,8 +104,8 @@ def _sdram(design: Design) -> dict[str, Any]:
     }  # fmt: skip
 
 
-#: What a device has, to say early that a design does not fit.
-_AVAILABLE = {
+#: What each device has, by the names of a manifest's resources.
+AVAILABLE = {
     "LFE5U-25F": {"multipliers": 28, "block_rams": 56, "flip_flops": 24288},
     "LFE5U-45F": {"multipliers": 72, "block_rams": 108, "flip_flops": 43848},
     "LFE5U-85F": {"multipliers": 156, "block_rams": 208, "flip_flops": 83640},
@@ -113,7 +113,7 @@ _AVAILABLE = {
 
 
 def _check_fit(netlist: Netlist, board: Board) -> None:
-    for name, available in _AVAILABLE[board.device].items():
+    for name, available in AVAILABLE[board.device].items():
         if (used := netlist.resources[name]) > available:
             raise NarrowsError(
                 f"The engine does not fit: it needs {used} {name.replace('_', ' ')}, the {board.device} has {available}. "

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
-import json
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from enum import StrEnum
 from importlib.resources import files
 from pathlib import Path
@@ -15,11 +11,11 @@ from typing import Annotated, Any
 
 import typer
 
-from narrows import report
+from narrows import cli_board, cli_sweep, report
 from narrows.boards import CATALOGUE
+from narrows.cli_options import Clock, Config, Debug, Json, engine, errors, finish
 from narrows.config_file import load_config
 from narrows.hw.config import EngineConfig
-from narrows.hw.top import memory_timing
 from narrows.network import NarrowsError
 
 #: What runs when no model is named: a classifier of handwritten digits, trained and stored here.
@@ -47,13 +43,6 @@ class RouterName(StrEnum):
     router2 = "router2"
 
 
-class Device(StrEnum):
-    """Where a network runs."""
-
-    sim = "sim"
-    golden = "golden"
-
-
 Model = Annotated[
     Path | None,
     typer.Argument(help="A .tflite of a quantised MobileNet. Without one: the embedded digit classifier.", show_default=False),
@@ -61,15 +50,6 @@ Model = Annotated[
 Images = Annotated[
     list[Path] | None,
     typer.Option("--image", "-i", help="A picture (PNG, JPEG), .dat of raw pixels or .npy; repeat for more.", show_default=False),
-]
-Config = Annotated[
-    Path | None, typer.Option("--config", "-c", help="TOML file of engine settings, lines like [cyan]group = 8[/]; see hw/config.py.")
-]
-Clock = Annotated[
-    int | None, typer.Option("--clock", metavar="MHZ", min=1, help="Clock of engine and memory; the memory's timing in cycles follows it.")
-]
-Json = Annotated[
-    str | None, typer.Option("--json", metavar="FILE", help="Write the result as JSON; - is the standard output, instead of tables.")
 ]
 Slices = Annotated[
     int | None,
@@ -86,17 +66,23 @@ Stream = Annotated[
                        "batch in the middle.")
 ]
 BoardName = Annotated[str, typer.Option("--board", "-b", metavar="BOARD", help=f"One of {', '.join(CATALOGUE)}.")]
-Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 
 
 @app.command(
     epilog="[dim]Examples:[/]\n\nnarrows run\n\nnarrows run net.tflite --image cat.png --labels labels.txt --top 5\n\n"
-    "narrows run net.tflite -i cat.png --on golden --json -\n\nnarrows run --waveform out.vcd --window 10000:12000"
+    "narrows run net.tflite -i cat.png --on golden --json -\n\nnarrows run --report out\n\n"
+    "narrows run --waveform out.vcd --window 10000:12000\n\n"
+    "narrows run --on /dev/ttyUSB0\n\nnarrows run --on socket://localhost:7000   (a virtual board: narrows serve)"
 )
 def run(
     model: Model = None,
     image: Images = None,
-    on: Annotated[Device, typer.Option(help="sim: the gateware, cycle by cycle. golden: NumPy, no cycles.")] = Device.sim,
+    on: Annotated[
+        str,
+        typer.Option(metavar="DEVICE", help="sim: the gateware, cycle by cycle. golden: NumPy, no cycles. A board: its serial port, or "
+                     "socket://host:port, where `narrows serve` may be. `narrows devices` lists what there is."),
+    ] = "sim",
+    baud: cli_board.Baud = cli_board.BAUD,
     labels: Annotated[Path | None, typer.Option(help="Names of the classes, one per line. Without: those inside the model.")] = None,
     top: Annotated[int, typer.Option(min=1, help="Classes to show per image.")] = 3,
     config: Config = None,
@@ -106,6 +92,9 @@ def run(
     stream: Stream = False,
     waveform: Annotated[Path | None, typer.Option(help="Write a .vcd waveform; name its cycles with --window.")] = None,
     window: Annotated[str | None, typer.Option(help="Cycles of the waveform, FIRST:END.", metavar="A:B")] = None,
+    report_folder: Annotated[
+        Path | None, typer.Option("--report", metavar="DIR", help="Write a page (index.html) and a trace for Perfetto (trace.json) there.")
+    ] = None,
     json_file: Json = None,
     debug: Debug = False,
 ) -> None:
@@ -119,8 +108,9 @@ def run(
 
         path, pictures, names = defaults(model, image)
         result = run_model(
-            path, pictures, on=on.value, config=engine(config, clock), labels=labels or names, top=top, slices=slices,
-            **batches(batch, stream), waveform=waveform, window=parse_window(window), progress=progress,
+            path, pictures, on=on, baud=baud, config=config_of(on, config, clock), labels=labels or names, top=top, slices=slices,
+            **batches(batch, stream), waveform=waveform, window=parse_window(window), report=report_folder,
+            progress=progress,
         )  # fmt: skip
     finish(result, json_file, report.print_run)
 
@@ -227,6 +217,10 @@ def doctor(debug: Debug = False) -> None:
             raise NarrowsError("Something that Narrows needs is missing: see the lines above.")
 
 
+cli_sweep.register(app)
+cli_board.register(app)
+
+
 def defaults(model: Path | None, images: list[Path] | None) -> tuple[Path, list[Path], Path | None]:
     """The model, pictures and labels to run: the embedded ones where none are named."""
     if model is not None:
@@ -235,16 +229,10 @@ def defaults(model: Path | None, images: list[Path] | None) -> tuple[Path, list[
     return data / DEFAULT_MODEL, images or sorted((data / "images").glob("*.png")), data / DEFAULT_LABELS
 
 
-def engine(config: Path | None, clock: int | None) -> EngineConfig:
-    """The engine that the options describe."""
-    chosen = EngineConfig() if config is None else load_config(config)
-    if clock is not None:
-        chosen = dataclasses.replace(chosen, sdram_mhz=clock)
-    try:
-        memory_timing(chosen)
-    except ValueError as error:
-        raise NarrowsError(f"This clock does not suit the memory: {error}") from None
-    return chosen
+def config_of(on: str, config: Path | None, clock: int | None) -> EngineConfig | None:
+    """The engine that the options describe; None where nothing is said and a board can be asked."""
+    ask = config is None and clock is None and on not in ("sim", "golden")
+    return None if ask else engine(config, clock)
 
 
 def batches(batch: int | None, stream: bool) -> dict[str, Any]:
@@ -260,48 +248,6 @@ def parse_window(text: str | None) -> tuple[int, int] | None:
     if not (first.isdecimal() and end.isdecimal()):
         raise NarrowsError(f"--window {text}: give it as FIRST:END in cycles, for example 10000:12000.")
     return int(first), int(end)
-
-
-def finish(result: dict[str, Any], json_file: str | None, show: Any) -> None:
-    """Write ``result`` as JSON if asked, and show it unless that went to the standard output."""
-    if json_file == "-":
-        typer.echo(json.dumps(result, indent=1))
-        return
-    show(result)
-    if json_file is not None:
-        with errors(False):
-            try:
-                Path(json_file).write_text(json.dumps(result, indent=1) + "\n")
-            except OSError as error:
-                raise NarrowsError(f"{json_file}: can't be written ({error.strerror}).") from None
-
-
-@contextmanager
-def errors(debug: bool) -> Iterator[None]:
-    """Turn whatever goes wrong into one line on the standard error and an exit code."""
-    try:
-        yield
-    except (typer.Exit, typer.Abort, BrokenPipeError):
-        raise
-    except KeyboardInterrupt:
-        typer.echo("narrows: interrupted", err=True)
-        raise typer.Exit(130) from None
-    except NarrowsError as error:
-        if debug:
-            raise
-        typer.echo(f"narrows: {one_line(error)}", err=True)
-        raise typer.Exit(1) from None
-    except Exception as error:
-        if debug:
-            raise
-        what = f"{type(error).__name__}: {one_line(error)}"
-        typer.echo(f"narrows: unexpected {what} -- please report it to the project, with the command and what --debug shows", err=True)
-        raise typer.Exit(1) from None
-
-
-def one_line(error: BaseException) -> str:
-    """The words of ``error`` without line breaks."""
-    return " ".join(str(error).split())
 
 
 def main() -> None:

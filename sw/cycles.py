@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 from narrows.cycles_block import BlockRun, Counts, Deadlock, block_packets
 from narrows.cycles_latency import DESCRIPTOR_QUEUE, DESCRIPTOR_TO_START, Latencies
-from narrows.cycles_memory import Bus, Program, ProgramStream, Ring
+from narrows.cycles_memory import Bus
+from narrows.cycles_program import Program, ProgramStream, Ring
 from narrows.hw.config import EngineConfig
 from narrows.hw.depthwise_geometry import constant_words
 from narrows.hw.descriptor import descriptor_words
@@ -50,10 +51,12 @@ def _bytes(bursts: list[tuple[int, int]], until: int) -> int:
     total = 0
     rest: list[tuple[int, int]] = []
     for cycle, words in bursts:
-        count = max(0, min(words, until - cycle))
+        if cycle + words <= until:
+            total += words
+            continue
+        count = max(0, until - cycle)
         total += count
-        if count < words:
-            rest.append((cycle + count, words - count))
+        rest.append((cycle + count, words - count))
     bursts[:] = rest
     return 2 * total
 

@@ -8,7 +8,8 @@ from itertools import pairwise
 from narrows.compiler import project_chunks
 from narrows.cycles_feed import Load, Positions, Stem, Store
 from narrows.cycles_latency import QUIET_TO_BLOCK, START_TO_FIRE, WRITE_TO_POSITION, Latencies
-from narrows.cycles_memory import Bus, Program
+from narrows.cycles_memory import Bus
+from narrows.cycles_program import Program
 from narrows.cycles_units import Clock, Depthwise, Expanded, Pass
 from narrows.hw.config import EngineConfig
 from narrows.hw.depthwise_geometry import NO_RING

@@ -1,12 +1,15 @@
-"""External memory in the cycle model: bursts of clients by precedence, and the program that runs ahead of the engine.
+"""External memory in the cycle model: bursts of clients by precedence.
 
 Everything is worked out when it is asked for: a time that depends on something the engine has not done yet is ``None``.
+
+A frame has tens of thousands of bursts, and a prediction should take a tenth of a second: where each of them passes, comparisons
+stand in place of ``min`` and ``max``, which are calls.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable
 
 from narrows.cycles_latency import (
     BURST,
@@ -33,6 +36,9 @@ class Reader:
     ``arrivals``: cycle of every burst's first word at the FIFO's end; ``pops``: the cycle after its last word was taken.
     """
 
+    #: Which way its words go.
+    reads = True
+
     def __init__(self, start: int, address: int, words: int):
         self._first = address // 2
         self.words = words
@@ -52,7 +58,8 @@ class Reader:
             self.take()
             if index - _AHEAD >= len(self.pops):
                 return None
-        return max(self._offered, self.pops[index - _AHEAD] + ROOM_TO_REQUEST - 1)
+        room, offered = self.pops[index - _AHEAD] + ROOM_TO_REQUEST - 1, self._offered
+        return room if room > offered else offered
 
     def address(self) -> int:
         """Word address of the next burst."""
@@ -60,7 +67,8 @@ class Reader:
 
     def length(self) -> int:
         """Words of the next burst."""
-        return min(BURST, self.words - BURST * len(self.arrivals))
+        left = self.words - BURST * len(self.arrivals)
+        return left if left < BURST else BURST
 
     def taken(self, cycle: int, arrival: int) -> None:
         """The request was taken; its first word will be at ``o`` in cycle ``arrival``."""
@@ -77,6 +85,8 @@ class Writer:
 
     ``fill`` adds to it what has become known.
     """
+
+    reads = False
 
     def __init__(self, address: int, fill: Callable[[], None]) -> None:
         self._first, self._fill = address // 2, fill
@@ -112,7 +122,7 @@ class Bus:
         self._end = 0  # of the latest burst's READs or WRITEs
         self._read = True
         # When the latest bursts that begin make room for another in the queue before them.
-        self._slots = [0] * (BURSTS_IN_FLIGHT - 1)
+        self._slots = deque([0] * (BURSTS_IN_FLIGHT - 1), maxlen=BURSTS_IN_FLIGHT - 1)
         self._last_take = 0
         self._ticks = 0  # refreshes that were made, of one every so many cycles
         self._rows: dict[int, int] = {}  # the open row of each bank
@@ -123,7 +133,9 @@ class Bus:
 
     def _next(self) -> tuple[int, Reader | Writer] | None:
         """The next request to be taken, and when."""
-        free = max(self._slots[0], self._last_take + TAKE_TO_TAKE)
+        free, after = self._slots[0], self._last_take + TAKE_TO_TAKE
+        if after > free:
+            free = after
         best: tuple[int, Reader | Writer] | None = None
         for client in (self.source, self.sink, self.program):
             if client is None:
@@ -152,8 +164,10 @@ class Bus:
 
     def _serve(self, take: int, client: Reader | Writer) -> None:
         latencies, length = self._latencies, client.length()
-        before, read = self._end, isinstance(client, Reader)
-        start = max(before if read or not self._read else before + latencies.turnaround, take + REQUEST_TO_READ)
+        before, read = self._end, client.reads
+        start, asked = before if read or not self._read else before + latencies.turnaround, take + REQUEST_TO_READ
+        if asked > start:
+            start = asked
         due = start // latencies.refresh_interval - self._ticks
         if due and start - before >= latencies.idle_refresh:
             self._ticks += due  # made in passing, while nothing was asked for
@@ -171,7 +185,7 @@ class Bus:
             self._rows[bank] = row
         self._bank = bank
         self._end, self._read = start + length, read
-        self._slots = [*self._slots[1:], start + START_TO_SLOT]
+        self._slots.append(start + START_TO_SLOT)
         self._last_take = take
         if not read:
             self.writes.append((start, length))
@@ -179,119 +193,3 @@ class Bus:
         else:
             self.reads.append((start + latencies.read_to_word - 2, length))
             client.taken(take, start + latencies.read_to_word)
-
-
-class Ring:
-    """A ring memory that the program fills: ``size`` bus words for each of its words.
-
-    ``written`` words have come; ``free(count, cycle)``: from ``cycle`` on the first ``count`` words may be overwritten.
-    """
-
-    def __init__(self, depth: int, size: int):
-        self.depth, self.size = depth, size
-        self.written = 0
-        self._starts: list[int] = [0]
-        self._times: list[int] = [0]
-        self.freed = 0
-        self._frees: list[tuple[int, int]] = []
-        self._seen = 0
-
-    def free(self, count: int, cycle: int) -> None:
-        """Words before ``count`` are not needed from ``cycle`` (of a pop) on."""
-        self._frees.append((count, cycle))
-
-    def load(self, words: int, first: int) -> None:
-        """``words`` more have come, the first counts from cycle ``first`` on, the others follow ``size`` cycles apart."""
-        self._starts.append(self.written + 1)
-        self._times.append(first)
-        self.written += words
-
-    def room(self) -> tuple[int, int] | None:
-        """(words that may begin, cycle from which) for one word at least, or ``None`` if nothing known frees one."""
-        count, cycle = self.freed + self.depth - self.written, 0
-        while count <= 0:
-            if self._seen == len(self._frees):
-                return None
-            self.freed, cycle = self._frees[self._seen]
-            self._seen += 1
-            count = self.freed + self.depth - self.written
-        return count, cycle
-
-    def time(self, count: int) -> int:
-        """The cycle from which ``count`` (up to ``written``) words count."""
-        at = bisect_right(self._starts, count) - 1
-        return self._times[at] + (count - self._starts[at]) * self.size if at else 0
-
-
-class ProgramStream(Reader):
-    """The program reader: packets in order into rings, each as far as it has room.
-
-    ``packets``: (ring, words of it), each behind a header of ``header`` bus words.
-    """
-
-    def __init__(
-        self, start: int, address: int, packets: Sequence[tuple[int, int]], rings: Sequence[Ring], *, header: int, latencies: Latencies
-    ):
-        self.rings = rings
-        self._pieces: list[tuple[int, int]] = []
-        for ring, count in packets:
-            self._pieces += [(-1, header), (ring, count * rings[ring].size)]
-        super().__init__(start, address, sum(words for _, words in self._pieces))
-        self._latency = latencies.pop_to_loaded
-        self._piece, self._left = 0, self._pieces[0][1]
-        self._part = 0  # bus words of the ring word in progress
-        self._cycle = 0  # of the next pop
-        self._burst_left = 0
-        #: The ring that stopped the program when it last stopped.
-        self.blocked = -1
-
-    def take(self) -> bool:
-        """Take one burst, or what is left of it, as far as room is known."""
-        if len(self.pops) == len(self.arrivals):
-            return False
-        index = len(self.pops)
-        if not self._burst_left:
-            self._burst_left = min(BURST, self.words - BURST * index)
-        cycle = max(self._cycle, self.arrivals[index])
-        left = before = self._burst_left
-        while left:
-            if not self._left:
-                self._piece += 1
-                self._left = self._pieces[self._piece][1]
-            number = self._pieces[self._piece][0]
-            step = min(left, self._left)
-            if number >= 0:
-                ring = self.rings[number]
-                size, part = ring.size, self._part
-                room = ring.room() if not part else (1, 0)
-                if room is None:
-                    self.blocked = number
-                    break
-                cycle = max(cycle, room[1])
-                step = min(step, room[0] * size - part)
-                whole, self._part = divmod(part + step, size)
-                if whole:
-                    ring.load(whole, cycle + size - part - 1 + self._latency)
-            cycle += step
-            left -= step
-            self._left -= step
-        self._cycle, self._burst_left = cycle, left
-        if not left:
-            self.pops.append(cycle)
-        return left != before
-
-
-class Program:
-    """The program and the bus it comes over: when words of the rings are there."""
-
-    def __init__(self, bus: Bus, stream: ProgramStream):
-        self.bus, self.stream = bus, stream
-        bus.program = stream
-
-    def loaded(self, ring: int, count: int) -> int | None:
-        """The cycle in which ``count`` words of a ring have been loaded since the start of the program."""
-        memory = self.stream.rings[ring]
-        while memory.written < count:
-            if not self.stream.take() and not self.bus.step():
-                return None
-        return memory.time(count)

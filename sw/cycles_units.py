@@ -21,7 +21,7 @@ from narrows.cycles_latency import (
     Latencies,
     fire_to_pop_constants,
 )
-from narrows.cycles_memory import Program
+from narrows.cycles_program import Program
 from narrows.hw.config import EngineConfig
 from narrows.hw.depthwise_geometry import DepthwiseGeometry, constant_words
 from narrows.hw.program import RINGS, Kind
@@ -191,9 +191,7 @@ class Depthwise:
         return self._slice < self._geometry.slices
 
     def _loaded(self) -> int | None:
-        """When the group's weights and constants count; groups use them for the first time in the slice's first segment."""
-        if self._at:
-            return 0
+        """When the group's weights and constants count, which it uses for the first time in the slice's first segment."""
         group = self._slice * self._geometry.groups + self._group + 1
         constants = self._program.loaded(DEPTHWISE_CONSTANTS, self._first_constant + group * self._constants)
         weights = self._program.loaded(DEPTHWISE_WEIGHTS, self._first_weight + group * self._weights) if self._weights else 0
@@ -211,14 +209,16 @@ class Depthwise:
             if there is None or room is None:
                 return
             self.cycle = max(self.cycle, there + EXPANDED_TO_TAP, room + CONSUMED_TO_TAP if room else 0)
-            while self._group < groups:
-                loaded = self._loaded()
-                if loaded is None:
-                    return
-                count = 1 if not self._at else groups
-                self.cycle = max(self.cycle, loaded + LOADED_TO_TAP) + count * outputs * self._result
-                self._group += count
-            self._group = 0
+            if self._at:
+                self.cycle += groups * outputs * self._result
+            else:  # a slice's first segment: each group's weights may have to come
+                while self._group < groups:
+                    loaded = self._loaded()
+                    if loaded is None:
+                        return
+                    self.cycle = max(self.cycle, loaded + LOADED_TO_TAP) + outputs * self._result
+                    self._group += 1
+                self._group = 0
             self._end_segment(base + freed, outputs, total)
 
     def _end_segment(self, freed: int, outputs: int, total: int) -> None:

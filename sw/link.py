@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 import zlib
 from collections.abc import Callable, Iterable, Sequence
@@ -28,6 +29,12 @@ Progress = Callable[[int, int], None]
 #: Data bytes of a frame: larger ones cost less of the line, but more when one is lost.
 BLOCK = 512
 
+#: Seconds of :class:`Link`'s ``patience`` with a board, and with what may be a simulation that runs hundreds of times slower.
+_PATIENCE, _REMOTE_PATIENCE = 0.25, 2.0
+
+#: Seconds between two looks at a program that runs.
+_PAUSE = 0.001
+
 #: Bytes that one checksum is of when memory is compared.
 _PIECE = 1 << 16
 
@@ -40,7 +47,7 @@ class Link:
     """
 
     def __init__(
-        self, port: Port, *, block: int = BLOCK, patience: float = 0.25, baud: int = 0, clock: Callable[[], float] = time.monotonic,
+        self, port: Port, *, block: int = BLOCK, patience: float = _PATIENCE, baud: int = 0, clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._port, self._clock = port, clock
         self._session = Session(port, patience=patience, baud=baud, clock=clock)
@@ -79,6 +86,10 @@ class Link:
     def read_register(self, address: int) -> int:
         """A 32-bit register."""
         return self._values([Request(Command.READ_REGISTER, address)])[0]
+
+    def read_registers(self, addresses: Sequence[int]) -> list[int]:
+        """32-bit registers, one after the other."""
+        return self._values([Request(Command.READ_REGISTER, address) for address in addresses])
 
     def write_register(self, address: int, value: int) -> None:
         """Write a 32-bit register, once."""
@@ -131,10 +142,12 @@ class Link:
     def upload(self, address: int, data: bytes, *, progress: Progress | None = None) -> int:
         """Make memory hold ``data`` at byte ``address``: what is not there already is written, then compared again.
 
-        Returns the bytes that had to be written. ``progress`` is of these.
+        Returns the bytes that had to be written. ``progress`` is of these, and hears how many there are before the first one.
         """
         differing = self.differing(address, data)
         total, sent = sum(len(data[at : at + _PIECE]) for at in differing), 0
+        if progress is not None and total:
+            progress(0, total)
         for at in differing:
             part, before = data[at : at + _PIECE], sent
             self.write_memory(
@@ -174,6 +187,14 @@ class Link:
                 progress(passed)
         return status
 
+    def watch(self, cycles: int) -> None:
+        """A program is hung when no block of it has ended for more than so many cycles."""
+        self.write_register(Register.WATCHDOG, min(cycles, 2**32 - 1))
+
+    def pause(self) -> None:
+        """Some time passes, short beside a program's."""
+        time.sleep(_PAUSE)
+
     def reset(self) -> None:
         """End whatever program runs; external memory is kept, but for what it was writing."""
         self.write_register(Register.CONTROL, RESET)
@@ -195,18 +216,21 @@ class Link:
             raise LinkError(f"{count} bytes at {address} are not in the board's memory, which has {self.identity.memory_bytes}.")
 
 
-def open_link(url: str, *, baud: int = BAUD, block: int = BLOCK) -> Link:
-    """The board at a serial port (``/dev/ttyUSB0``, ``COM3``) or at ``socket://host:port``."""
+def open_link(url: str, *, baud: int = BAUD, block: int = BLOCK, patience: float | None = None) -> Link:
+    """The board at a serial port (``/dev/ttyUSB0``, ``COM3``) or at ``socket://host:port``; ``patience``: see :class:`Link`."""
     import serial
 
+    remote = "://" in url
+    # A second program at the same serial port would read half of the replies; systems that can refuse it.
+    options = {} if remote or os.name != "posix" else {"exclusive": True}
     try:
-        port = serial.serial_for_url(url, baudrate=baud, timeout=0.02, write_timeout=5)
+        port = serial.serial_for_url(url, baudrate=baud, timeout=0.02, write_timeout=5, **options)
     except (serial.SerialException, ValueError) as error:
         raise LinkError(f"{url} can't be opened: {error}.") from error
     with suppress(AttributeError, NotImplementedError, OSError, ValueError):
         port.set_low_latency_mode(True)  # otherwise USB converters may keep a reply for 16 ms
     try:
-        return Link(port, block=block, baud=baud)
+        return Link(port, block=block, baud=baud, patience=patience or (_REMOTE_PATIENCE if remote else _PATIENCE))
     except BaseException:
         port.close()
         raise

@@ -5,11 +5,18 @@ from __future__ import annotations
 import zlib
 from dataclasses import dataclass
 
-from narrows.hw.link_protocol import CHECK_BYTES, ESCAPE, ESCAPED, FLAG, REPLY, REPLY_BYTES, VERSION, Command
+from narrows.hw.link_protocol import CHECK_BYTES, ESCAPE, ESCAPED, FLAG, HEADER_BYTES, REPLY, REPLY_BYTES, VERSION, Command
 from narrows.network import NarrowsError
 
 #: Bytes a second that the slowest checksum adds up, with the engine at the memory all the time.
 _CHECKSUM_RATE = 4_000_000
+
+
+def line_seconds(data: bytes, *, block: int, baud: int) -> float:
+    """How long ``data`` take on a line of ``baud`` bits a second, written in frames of ``block`` data bytes one after the other."""
+    escaped = data.count(FLAG) + data.count(ESCAPE)
+    frames = -(-len(data) // block) * (HEADER_BYTES + CHECK_BYTES + 2)
+    return 10 / baud * (len(data) + escaped + frames)
 
 
 class LinkError(NarrowsError):

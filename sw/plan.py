@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 from narrows.blocks import Block
@@ -142,12 +142,16 @@ class Plan:
     outputs: tuple[Output, ...]
     late: bool = False
     program_address: int = 0
-    stored: dict[str, Transfer] = field(default_factory=dict)
 
     @property
     def picture(self) -> Transfer:
         """The first image's."""
         return self.pictures[0]
+
+    @property
+    def stores(self) -> tuple[Transfer, ...]:
+        """Regions of external memory that runs write, in order; images of a batch may use one after the other."""
+        return tuple(run.store for run in self.blocks if run.store is not None)
 
     @property
     def macs(self) -> int:

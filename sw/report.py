@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import accumulate
 from typing import Any
 
 from rich.console import Console
@@ -14,10 +15,18 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 from rich.table import Table
 
 from narrows.doctor import Finding
+from narrows.report_parts import count as _count
+from narrows.report_parts import size as _bytes
+from narrows.report_parts import table as _table
+from narrows.report_parts import totals as _totals
 
 #: Columns of a report that goes into a file or a pipe.
 PIPE_WIDTH = 120
 BAR = 10
+
+#: Characters of a bar that shows where cycles went, and its parts: keys of the result's ``time``, and words.
+TIME_BAR = 16
+TIME = {"array_busy": "array works", "wait_weights": "waits for weights", "wait_data": "for data", "no_work": "has no work"}
 
 
 def console(*, stderr: bool = False) -> Console:
@@ -56,16 +65,42 @@ def print_run(result: dict[str, Any]) -> None:
     if "blocks" not in result:
         return
     out.print(_blocks(out, result["blocks"]))
+    out.print(_legend(out), highlight=False)
     clock, images = result["clock_mhz"], result["batch"]
     out.print(_totals([
         ("cycles per frame", _count(round(result["cycles_per_image"])), f"predicted {_count(round(result['predicted_cycles'] / images))}"),
         ("latency", _count(result["latency_cycles"]), f"cycles, {1e-3 * result['latency_cycles'] / clock:.2f} ms {_together(result)}"),
-        ("frames per second", f"{result['frames_per_second']:.1f}", f"at {clock} MHz"),
+        ("frames per second", f"{result['frames_per_second']:.1f}", f"at {clock} MHz{_routed(result)}"),
         ("utilisation", f"{result['utilisation']:.1%}", f"{result['macs'] / 1e6:.2f} M MAC on {result['multipliers']} multipliers"),
+        ("where the time went", time_bar(result, out.encoding), _shares(result)),
+        ("roofline", f"{result['roofline']['attained']:.1%}", _roofline(result["roofline"])),
         ("external memory", _bytes(result["dram_read_bytes"] // images), f"read, {_bytes(result['dram_write_bytes'] // images)} written"),
         ("  of block interiors", _bytes(result["interior_bytes_to_dram"]), "to external memory"),
         ("on-chip memory", _bytes(result["onchip_bytes"]), f"engine {result['engine']}"),
     ]))  # fmt: skip
+    for what, path in result.get("report", {}).items():
+        out.print(f"{what} in {escape(path)}", soft_wrap=True)
+
+
+def _routed(result: dict[str, Any]) -> str:
+    routed = result.get("routed")
+    return f"; routed for {routed['board']} it reaches {routed['mhz']:.1f}" if routed else ""
+
+
+def _shares(result: dict[str, Any]) -> str:
+    """The parts of the time in words, and the depthwise unit's, which works beside the array."""
+    time, cycles = result["time"], result["cycles"]
+    words = [f"{words} {time[key] / cycles:.1%}" for key, words in TIME.items()]
+    return f"{', '.join(words)}; depthwise unit {result['depthwise_busy'] / cycles:.1%}"
+
+
+def _roofline(roof: dict[str, Any]) -> str:
+    if roof["bound"] == "multipliers":
+        return f"of {roof['attainable_macs_per_cycle']:.0f} MAC per cycle, which all multipliers do (memory would feed more)"
+    return (
+        f"of {roof['attainable_macs_per_cycle']:.1f} MAC per cycle: all that {roof['bytes_per_cycle']} bytes a cycle can feed "
+        f"at {roof['macs_per_byte']:.1f} MAC per byte"
+    )
 
 
 def _together(result: dict[str, Any]) -> str:
@@ -87,7 +122,8 @@ def _print_image(out: Console, image: dict[str, Any]) -> None:
     for rank, ((index, score), label) in enumerate(zip(image["top"], labels, strict=True), 1):
         value = image["values"][rank - 1] if "values" in image else None
         real = "" if value is None or value == score else f"{value:.4g}"
-        table.add_row(f"{rank}.", f"[bold]{escape(label)}[/]" if label else f"class {index}", f"#{index}", str(score), real)
+        share = "" if value is None or not 0 <= value <= 1 else bar(value, out.encoding)
+        table.add_row(f"{rank}.", f"[bold]{escape(label)}[/]" if label else f"class {index}", f"#{index}", share, str(score), real)
     out.print(table)
     for output in image["outputs"]:
         shape = "x".join(map(str, output["shape"]))
@@ -95,14 +131,31 @@ def _print_image(out: Console, image: dict[str, Any]) -> None:
 
 
 def _blocks(out: Console, blocks: list[dict[str, Any]]) -> Table:
-    table = _table("block", right=("M MAC", "cycles", "predicted", "utilisation", "wait weights", "wait data"))
+    table = _table("block", right=("M MAC", "cycles", "predicted", "utilisation", "where they went", "wait weights", "wait data"))
     for block in blocks:
         table.add_row(
             escape(block["name"]), f"{block['macs'] / 1e6:.2f}", _count(block["cycles"]), _count(block["predicted_cycles"]),
-            f"{bar(block['utilisation'], out.encoding)} {block['utilisation']:4.0%}",
+            f"{block['utilisation']:.0%}", time_bar(block, out.encoding),
             _count(block["wait_weights"]), _count(block["wait_data"]),
         )  # fmt: skip
     return table
+
+
+def time_bar(counted: dict[str, Any], encoding: str = "utf-8") -> str:
+    """A bar of TIME_BAR characters in parts as long as those of ``counted["time"]``, for which ``TIME`` has words."""
+    characters = _characters(encoding)
+    # Every part's end is rounded, not its length: so all of them together are as long as the bar.
+    ends = [round(TIME_BAR * done / max(counted["cycles"], 1)) for done in accumulate(counted["time"][key] for key in TIME)]
+    return "".join(character * (end - begin) for character, begin, end in zip(characters, [0, *ends], ends))
+
+
+def _legend(out: Console) -> str:
+    pairs = zip(_characters(out.encoding), TIME.values(), strict=True)
+    return "[dim]where they went: " + "  ".join(f"{character} {words}" for character, words in pairs) + "[/]"
+
+
+def _characters(encoding: str) -> str:
+    return "█▓▒·" if encoding.lower().startswith("utf") else "#w:."
 
 
 def print_plan(result: dict[str, Any]) -> None:
@@ -177,39 +230,21 @@ def print_doctor(findings: list[Finding]) -> None:
     console().print(table)
 
 
+def print_devices(result: dict[str, Any]) -> None:
+    """A line per thing that a network can run on."""
+    table = _table("--on", "what it is", "who answers")
+    for row in result["devices"]:
+        who = row.get("problem") or "ready"
+        if "engine" in row:
+            who = f"engine {row['engine']} at {row['clock_mhz']:g} MHz, {row['memory_bytes'] >> 20} MB"
+            who += "" if row["known"] else ": not a built-in one, name its --config"
+        colour = "green" if row["answers"] else "red"
+        table.add_row(escape(row["device"]), escape(row["kind"]), f"[{colour}]{escape(who)}[/]")
+    console().print(table)
+
+
 def bar(fraction: float, encoding: str = "utf-8") -> str:
     """``fraction`` of a bar of BAR characters."""
     full, empty = ("█", "░") if encoding.lower().startswith("utf") else ("#", ".")
     filled = round(min(max(fraction, 0.0), 1.0) * BAR)
     return full * filled + empty * (BAR - filled)
-
-
-def _table(*left: str, right: tuple[str, ...] = ()) -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-    for name in left:
-        table.add_column(name, overflow="fold")
-    for name in right:
-        table.add_column(name, justify="right", no_wrap=True)
-    return table
-
-
-def _totals(rows: list[tuple[str, str, str]]) -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
-    table.add_column(style="bold")
-    table.add_column(justify="right")
-    table.add_column()
-    for row in rows:
-        table.add_row(*map(escape, row))
-    return table
-
-
-def _count(value: int) -> str:
-    return f"{value:,}".replace(",", " ")
-
-
-def _bytes(value: int) -> str:
-    """Bytes in the unit that fits: B, KB of 1000 and MB."""
-    for unit, size in (("MB", 1_000_000), ("KB", 1000)):
-        if value >= size:
-            return f"{value / size:.{2 if unit == 'MB' else 1}f} {unit}"
-    return f"{value} B"

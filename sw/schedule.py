@@ -8,12 +8,12 @@ run between the blocks of the next batch: their weights come while those compute
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass, field
 
 from narrows.background import Background, interleave
 from narrows.batch_planner import BatchPlanner
 from narrows.blocks import Block, cut_after_depthwise, form_blocks
 from narrows.constants import groups_of
+from narrows.cycles import predict
 from narrows.estimate import array_cycles, weight_bytes
 from narrows.hw.config import EngineConfig
 from narrows.hw.counters import BLOCKS
@@ -71,14 +71,6 @@ class _Memory:
         return region
 
 
-@dataclass(eq=False)
-class _Chain:
-    """Blocks planned one after the other: runs, and where the last one's output is. ``held[n]``: what is alive after run ``n``."""
-
-    runs: list[BlockPlan] = field(default_factory=list)
-    where: Region | Transfer | None = None
-
-
 class _Schedule:
     """Plans the blocks of a network for batches."""
 
@@ -128,82 +120,78 @@ class _Schedule:
 
     # Runs.
 
-    def _run(
-        self, chain: _Chain, block: Block, memory: _Memory, *, limit: int, images: int = 1, picture: Transfer | None = None,
-        into: Region | None = None, resident: float = RESIDENT_SHARE,
-    ) -> None:
-        request = Request(
-            where=chain.where, limit=limit, images=images, picture=picture, into=into, resident=resident, slices=self._slices,
-        )
-        runs, chain.where = BatchPlanner(self._config, block, request, memory.allocate).plan()
-        chain.runs += runs
-
-    def _early(self, blocks: tuple[Block, ...], picture: Transfer, limit: int, memory: _Memory, resident: float) -> _Chain:
-        chain = _Chain()
+    def _chain(
+        self, blocks: tuple[Block, ...], memory: _Memory, *, limit: int, where: Transfer | None = None, images: int = 1,
+        picture: Transfer | None = None, into: Region | None = None, resident: float = RESIDENT_SHARE,
+    ) -> list[BlockPlan]:
+        """Runs of ``blocks`` one after the other, from ``where`` or ``picture`` on; the last one's output goes ``into`` its place."""
+        result: list[BlockPlan] = []
+        at: Region | Transfer | None = where
         for block in blocks:
-            self._run(chain, block, memory, limit=limit, picture=picture, resident=resident)
-        return chain
+            request = Request(
+                where=at, limit=limit, images=images, picture=picture, resident=resident, slices=self._slices,
+                into=into if block is blocks[-1] else None,
+            )
+            runs, at = BatchPlanner(self._config, block, request, memory.allocate).plan()
+            result += runs
+        return result
 
-    def _late(self, blocks: tuple[Block, ...], images: int, parked: Transfer, limit: int, memory: _Memory) -> _Chain:
-        chain = _Chain(where=parked)
-        for block in blocks:
-            self._run(chain, block, memory, limit=limit, images=images)
-        return chain
+    def _output_bytes(self, run: BlockPlan) -> int:
+        """Of one image, in external memory."""
+        return tensor_bytes(run.block.output, run.output.groups, self._config)
 
-    def _store(self, run: BlockPlan, memory: _Memory) -> BlockPlan:
+    def _stored(self, run: BlockPlan, memory: _Memory) -> BlockPlan:
         """``run`` with its output in external memory too."""
         if run.store is not None:
             return run
-        size = run.images * tensor_bytes(run.block.output, run.output.groups, self._config)
-        return dataclasses.replace(run, store=memory.allocate(size))
+        return dataclasses.replace(run, store=memory.allocate(run.images * self._output_bytes(run)))
 
     def _batch(
-        self, images: int, split: int, late: tuple[Block, ...], memory: _Memory, limit: int, resident: float = RESIDENT_SHARE,
-    ) -> tuple[tuple[Transfer, ...], list[BlockPlan], Region | Transfer | None]:
-        """(pictures, runs, where the last output is): the blocks before ``split`` for each image, then ``late`` for all."""
+        self, images: int, split: int, late: tuple[Block, ...], memory: _Memory, *, limit: int, into: Region | None = None,
+        resident: float = RESIDENT_SHARE,
+    ) -> tuple[tuple[Transfer, ...], list[BlockPlan]]:
+        """(pictures, runs): the blocks before ``split`` for each image, then ``late`` for all."""
         height, width, channels = self._network.input.shape
         pictures = tuple(memory.allocate(height * width * channels) for _ in range(images))
-        early = self._early(self._blocks[:split], pictures[0], limit, memory, resident)
-        last = early.runs[-1]
-        size = tensor_bytes(last.block.output, last.output.groups, self._config)
+        early = self._chain(self._blocks[:split], memory, limit=limit, picture=pictures[0], resident=resident)
+        size = self._output_bytes(early[-1])
         parked = memory.allocate(images * size)
         runs: list[BlockPlan] = []
         for image in range(images):
-            for run in early.runs:
-                again = dataclasses.replace(run, first=image, picture=pictures[image] if run.picture is not None else None)
-                if run is last and (late or image + 1 < images or not self._store_blocks) or run is last:
-                    again = dataclasses.replace(again, store=Transfer(address=parked.address + image * size, bytes=size))
-                elif self._store_blocks and run.store is None:
-                    again = self._store(again, memory)
-                runs.append(again)
-        if not late:
-            return pictures, runs, early.where
-        chain = self._late(late, images, parked, limit, memory)
-        runs += [self._store(run, memory) if self._store_blocks else run for run in chain.runs]
-        return pictures, runs, chain.where
+            one = [dataclasses.replace(run, first=image, picture=run.picture and pictures[image]) for run in early]
+            one[-1] = dataclasses.replace(one[-1], store=Transfer(address=parked.address + image * size, bytes=size))
+            runs += self._all_stored(one, memory) if self._store_blocks else one
+        if late:
+            chain = self._chain(late, memory, limit=limit, where=parked, images=images, into=into)
+            runs += self._all_stored(chain, memory) if self._store_blocks else chain
+        return pictures, runs
+
+    def _all_stored(self, runs: list[BlockPlan], memory: _Memory) -> list[BlockPlan]:
+        """``runs`` with every output in a place of its own, from where the next one loads what it loads."""
+        result: list[BlockPlan] = []
+        for run in runs:
+            spilled = bool(result) and run.load is not None and run.block.input is result[-1].block.output
+            again = dataclasses.replace(run, load=result[-1].store if spilled else run.load)
+            is_last = run is runs[-1]
+            result.append(self._stored(again if is_last else dataclasses.replace(again, store=None), memory))
+        return result
 
     def plan(self, images: int, split: int) -> Plan:
         """A batch of ``images`` whose blocks from ``split`` on run for all of them at once."""
-        memory = _Memory()
-        pictures, runs, _ = self._batch(images, split, self._blocks[split:], memory, self._config.bank_words)
-        runs[-1] = self._store(runs[-1], memory)
-        last = self._blocks[-1]
+        memory, last = _Memory(), self._blocks[-1].output
+        pictures, runs = self._batch(images, split, self._blocks[split:], memory, limit=self._config.bank_words)
+        runs = [self._stored(run, memory) if run.block.output is last else run for run in runs]
+        return self._plan(images, pictures, runs, memory, late=False)
+
+    def _plan(self, images: int, pictures: tuple[Transfer, ...], runs: list[BlockPlan], memory: _Memory, *, late: bool) -> Plan:
+        last = self._blocks[-1].output
         outputs = tuple(
             Output(store=run.store, first=run.first, images=run.images, channels=run.channels)
-            for run in runs if run.block.output is last.output and run.store is not None
+            for run in runs if run.block.output is last and run.store is not None
         )
-        return self._plan(images, pictures, runs, outputs, memory, late=False)
-
-    def _plan(
-        self, images: int, pictures: tuple[Transfer, ...], runs: list[BlockPlan], outputs: tuple[Output, ...], memory: _Memory, *,
-        late: bool,
-    ) -> Plan:
-        stored = {f"{run.block.name} {run.first} {run.channels.start}": run.store for run in runs if run.store is not None}
-        if images == 1 and not late:
-            stored = {run.block.name: run.store for run in runs if run.store is not None}
         return Plan(
             config=self._config, blocks=tuple(runs), images=images, pictures=pictures, outputs=outputs, late=late,
-            program_address=memory.end, stored=stored,
+            program_address=memory.end,
         )
 
     def stream(self, images: int, split: int) -> Plan | None:
@@ -215,47 +203,20 @@ class _Schedule:
         head, classifier = cut_after_depthwise(last)
         groups = groups_of(head.output.shape[2], config)
         words = even(config, images) // config.pixels * groups
+        # The head's output goes where the classifier finds it in the next batch.
         kept = Region(base=config.bank_words - words, size=words, groups=groups)
-        late = (*self._blocks[split:-1], head) if split < len(self._blocks) else (head,)
+        background = Background(config=config, classifier=classifier, images=images, source=kept)
+        split = min(split, len(self._blocks) - 1)
         plans: list[Plan] = []
         for resident in _STREAM_SHARES if self._slices is None else (RESIDENT_SHARE,):
             memory = _Memory()
             try:
-                plan = self._streamed(images, min(split, len(self._blocks) - 1), late, classifier, kept, memory, resident)
+                pictures, runs = self._batch(
+                    images, split, (*self._blocks[split:-1], head), memory, limit=kept.base, into=kept, resident=resident,
+                )
             except DoesNotFit:
                 continue
-            if plan is not None:
-                plans.append(plan)
-        # The cycle model is late to import: it knows plans.
-        from narrows.cycles import predict
+            mixed = interleave(runs, background, memory.allocate, most=BLOCKS - len(runs))
+            if mixed is not None:
+                plans.append(self._plan(images, pictures, mixed, memory, late=True))
         return min(plans, key=lambda plan: sum(block.cycles for block in predict(plan)), default=None)
-
-    def _streamed(
-        self, images: int, split: int, late: tuple[Block, ...], classifier: Block, kept: Region, memory: _Memory, resident: float,
-    ) -> Plan | None:
-        config = self._config
-        pictures, runs, _ = self._batch(images, split, late[:-1], memory, kept.base, resident)
-        # The head's output goes where the classifier finds it in the next batch.
-        chain = _Chain(where=self._where_of(runs, images, split, late))
-        self._run(chain, late[-1], memory, limit=kept.base, images=images, into=kept)
-        runs += [self._store(run, memory) if self._store_blocks else run for run in chain.runs]
-        background = Background(config=config, classifier=classifier, images=images, source=kept)
-        mixed = interleave(runs, background, memory.allocate, most=BLOCKS - len(runs))
-        if mixed is None:
-            return None
-        outputs = tuple(
-            Output(store=run.store, first=0, images=images, channels=run.channels)
-            for run in mixed if run.block is classifier and run.store is not None
-        )
-        return self._plan(images, pictures, mixed, outputs, memory, late=True)
-
-    @staticmethod
-    def _where_of(runs: list[BlockPlan], images: int, split: int, late: tuple[Block, ...]) -> Region | Transfer:
-        """Where the head's input is: what the last run left, or all images' parked tensors."""
-        last = runs[-1]
-        if len(late) > 1:
-            parts = [run for run in runs if run.block is last.block]
-            return Region(base=parts[0].output.base, size=last.output.end - parts[0].output.base, groups=last.output.groups)
-        parked = [run.store for run in runs if run.block is last.block]
-        assert len(parked) == images and parked[0] is not None
-        return Transfer(address=parked[0].address, bytes=sum(store.bytes for store in parked if store is not None))

@@ -42,7 +42,8 @@ def test_files_describe_the_other_engines(name, config):
 
 
 @pytest.mark.parametrize("config", [
-    EngineConfig(), pytest.param(ECP5_85F_WIDE, marks=pytest.mark.slow), ECP5_25F, replace(ECP5_25F, requantisers=2, depthwise_requantisers=2),
+    EngineConfig(), pytest.param(ECP5_85F_WIDE, marks=pytest.mark.slow), ECP5_25F,
+    replace(ECP5_25F, requantisers=2, depthwise_requantisers=2),
 ])  # fmt: skip
 def test_the_budget_is_that_of_the_gateware(config):
     text = rtlil.convert(Top(config=config), platform=Ecp5(), emit_src=False)

@@ -89,8 +89,15 @@ def test_run_passes_its_options_on(api, tmp_path: Path) -> None:
     assert callable(kwargs.pop("progress"))
     assert kwargs == {
         "on": "golden", "labels": Path("l.txt"), "top": 7, "config": EngineConfig(weight_words=1024, sdram_mhz=100),
-        "slices": 3, "batch": 2, "stream": True, "waveform": Path("w.vcd"), "window": (10, 20),
+        "slices": 3, "batch": 2, "stream": True, "waveform": Path("w.vcd"), "window": (10, 20), "baud": 3_000_000,
     }  # fmt: skip
+
+
+def test_a_board_says_what_engine_it_has_unless_one_is_named(api) -> None:
+    for options, config in (((), None), (("--clock", "100"), EngineConfig(sdram_mhz=100))):
+        invoke("run", "net.tflite", "-i", "a.png", "--on", "/dev/ttyUSB0", "--baud", "115200", *options)
+        kwargs = api.calls[-1][1]
+        assert (kwargs["on"], kwargs["baud"], kwargs["config"]) == ("/dev/ttyUSB0", 115200, config)
 
 
 def test_without_a_model_the_embedded_one_runs(api) -> None:

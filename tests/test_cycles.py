@@ -17,7 +17,8 @@ from narrows import cycles
 from narrows.compiler import compile_plan
 from narrows.cycles import BlockCycles, Deadlock, predict
 from narrows.cycles_latency import Latencies
-from narrows.cycles_memory import Bus, Program, ProgramStream, Ring
+from narrows.cycles_memory import Bus
+from narrows.cycles_program import Program, ProgramStream, Ring
 from narrows.hw.config import ECP5_25F, ECP5_85F_WIDE, EngineConfig
 from narrows.hw.program import Kind, lane_bytes, lanes
 from narrows.hw.sdram_timing import W9825G6KH_6

@@ -28,7 +28,7 @@ def check_regions(plan: Plan) -> None:
             assert block.source == before.output
         else:
             assert block.load == before.store
-    transfers = sorted((plan.picture, *plan.stored.values()), key=lambda transfer: transfer.address)
+    transfers = sorted((plan.picture, *plan.stores), key=lambda transfer: transfer.address)
     assert all(first.address + first.bytes <= second.address for first, second in pairwise(transfers))
     assert transfers[-1].address + transfers[-1].bytes <= plan.program_address
 
@@ -84,7 +84,7 @@ def test_mobilenet_v1_has_a_plan(width, resolution):
 def test_regions_with_chosen_slices(slices, store_blocks):
     plan = plan_network(mobilenet_v2(0.35, 64).network(), EngineConfig(), slices=slices, store_blocks=store_blocks)
     check_regions(plan)
-    assert len(plan.stored) == (len(plan.blocks) if store_blocks else 1)
+    assert len(plan.stores) == (len(plan.blocks) if store_blocks else 1)
     assert slices is None or all(block.mode == "plane" for block in plan.blocks if block.block.depthwise is not None)
 
 

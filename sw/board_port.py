@@ -1,0 +1,87 @@
+"""What a driver needs of a board, and how one at a line is found, opened and recognised."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Protocol
+
+import numpy as np
+
+from narrows.hw.config import ECP5_25F, EngineConfig
+from narrows.hw.sdram_timing import PARTS
+from narrows.hw.top import Status
+from narrows.link import open_link
+from narrows.link_frame import Identity, LinkError
+from narrows.network import NarrowsError
+from narrows.plan import Plan
+
+#: Looks at a board whose memory is not ready yet: after power-up that takes a fraction of a millisecond.
+_LOOKS = 1000
+
+
+class Board(Protocol):
+    """What :class:`narrows.link.Link` and :class:`narrows.simulated_board.SimulatedBoard` have in common: see there."""
+
+    identity: Identity
+
+    def close(self) -> None: ...
+    def pause(self) -> None: ...
+    def watch(self, cycles: int, /) -> None: ...
+    def read_registers(self, addresses: Sequence[int], /) -> list[int]: ...
+    def read_counters(self, numbers: Sequence[int], /) -> list[int]: ...
+    def write_memory(self, address: int, data: bytes, /) -> None: ...
+    def read_memory(self, address: int, count: int, /) -> bytes: ...
+    def upload(self, address: int, data: bytes, /, *, progress: Callable[[int, int], None] | None = None) -> int: ...
+    def start(self, address: int, words: int, /) -> None: ...
+    def reset(self) -> None: ...
+
+
+def read_outputs(board: Board, plan: Plan) -> tuple[np.ndarray, ...]:
+    """The network's output for every image, in its shape and type, put together of what the runs left in external memory."""
+    tensor = next(run.block.output for run in plan.blocks if run.store == plan.outputs[0].store)
+    result = np.zeros((plan.images, *tensor.shape), tensor.dtype)
+    for part in plan.outputs:
+        count = part.store.bytes
+        raw = np.frombuffer(board.read_memory(part.store.address, count + count % 2)[:count], tensor.dtype)
+        values = raw.reshape(part.images, *tensor.shape[:2], -1)[..., : len(part.channels)]
+        result[part.first : part.first + part.images, ..., part.channels.start : part.channels.stop] = values
+    return tuple(result)
+
+
+def looks_like_a_port(name: str) -> bool:
+    """Whether ``name`` may be a serial port or the address of one: a mistyped word is not."""
+    return "://" in name or "/" in name or name.upper().startswith("COM")
+
+
+def find_config(identity: Identity) -> EngineConfig:
+    """The built-in engine that ``identity`` is of, at whatever clock and with whatever memory part, or :class:`NarrowsError`."""
+    mhz = int(identity.clock_hz / 1e6)
+    for base in (EngineConfig(), ECP5_25F):
+        for part in PARTS:
+            for clock in (mhz, mhz + 1):
+                config = replace(base, sdram=part, sdram_mhz=clock)
+                if config.digest == identity.digest:
+                    return config
+    raise NarrowsError(
+        f"The board's engine {identity.digest} is none of the built-in ones: name the file of settings it was built from (--config)."
+    )
+
+
+def open_board(url: str, *, baud: int, patience: float | None = None) -> Board:
+    """The board at a serial port or behind a TCP port (:func:`narrows.link.open_link`).
+
+    Its memory is ready and no program running: one that runs is of somebody who left, and ended.
+    """
+    link = open_link(url, baud=baud, patience=patience)
+    try:
+        if link.status() & Status.BUSY:
+            link.reset()
+        for _ in range(_LOOKS):
+            if link.status() & Status.READY:
+                return link
+            link.pause()
+        raise LinkError(f"The memory of the board at {url} does not become ready.")
+    except BaseException:
+        link.close()
+        raise
