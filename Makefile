@@ -13,8 +13,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # pytest's worker processes. Verilator builds dominate, so more than there are cores is slower.
 JOBS ?= 2
 
-.PHONY: setup sim bitstream flash test test-all results cycles lint types clean distclean
-.PHONY: setup sim bitstream flash test test-all lint browser types docs clean distclean
+.PHONY: setup sim bitstream flash test test-all results cycles lint browser types docs clean distclean
 .DEFAULT_GOAL := sim
 
 setup: $(VENV)/.narrows

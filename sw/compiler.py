@@ -12,12 +12,14 @@ from narrows.constants import (
     Channels,
     depthwise_constants,
     depthwise_weights,
+    fold,
     groups_of,
     pack_constants,
     pointwise_weights,
     pool_channels,
     settle,
     stem_weights,
+    weight_pairs,
 )
 from narrows.hw.activation_stream import transfer_fields
 from narrows.hw.config import EngineConfig
@@ -149,6 +151,8 @@ class _BlockCompiler:
             weights = stem_weights(channels, self._config, groups=groups)
         else:
             weights = pointwise_weights(channels, self._config, groups=groups, depth=depth)
+        if self._config.products == "fast":
+            channels = fold(channels, weight_pairs(weights, channels.weight_zero_point, signed=self._signed))
         constants = pack_constants(channels, groups * self._config.outputs).reshape(groups, self._config.outputs, -1)
         return _Stage(weights, constants, channels.weight_zero_point)
 

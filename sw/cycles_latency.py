@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from narrows.hw.array import ACTIVATION_DELAY, SUM_DELAY, Results
+from narrows.hw.array import array_latency
+from narrows.hw.array_ports import ACTIVATION_DELAY, sum_delay
 from narrows.hw.config import EngineConfig
 from narrows.hw.depthwise import DepthwiseUnit
 from narrows.hw.residual import ResidualAdd
@@ -30,7 +31,7 @@ FIRE_TO_POP = 5 + ACTIVATION_DELAY
 
 def fire_to_pop_constants(config: EngineConfig) -> int:
     """The same for constants, which are read when the last sums are there (hw/engine.py)."""
-    return FIRE_TO_POP - ACTIVATION_DELAY + SUM_DELAY + config.pixels
+    return FIRE_TO_POP - ACTIVATION_DELAY + sum_delay(config) + config.pixels
 
 
 
@@ -157,8 +158,7 @@ class Latencies:
     @classmethod
     def of(cls, config: EngineConfig, timing: SdramTiming) -> Latencies:
         """Those of an engine and its memory."""
-        array = SUM_DELAY + Results.LATENCY + config.outputs + 1
-        word = 2 + array
+        word = 2 + array_latency(config)
         return cls(
             fire_to_expanded=word + WORD_TO_EXPANDED,
             fire_to_written=word + WRITEBACK_QUEUES + ResidualAdd.BYPASS_LATENCY,

@@ -24,7 +24,7 @@ from narrows.cycles_latency import Latencies
 from narrows.cycles_memory import Bus
 from narrows.cycles_program import Program, ProgramStream, Ring
 from narrows.device import SimulatedDevice
-from narrows.hw.config import ECP5_25F, EngineConfig
+from narrows.hw.config import ECP5_25F, ECP5_85F_WIDE, EngineConfig
 from narrows.hw.program import Kind, lane_bytes, lanes
 from narrows.hw.sdram_timing import W9825G6KH_6
 from narrows.importer import import_model, import_network
@@ -179,7 +179,10 @@ def test_a_full_ring_stops_the_program():
 
 
 @pytest.mark.skipif(not SHARED.exists(), reason="the models lie beside the repository")
-@pytest.mark.parametrize(("name", "config"), [*((name, CONFIG) for name in CLASSIFIERS), (CLASSIFIERS[0], ECP5_25F)])
+@pytest.mark.parametrize(("name", "config"), [
+    *((name, CONFIG) for name in CLASSIFIERS), (CLASSIFIERS[0], ECP5_25F), (CLASSIFIERS[0], ECP5_85F_WIDE),
+    *(pytest.param(name, ECP5_85F_WIDE, marks=pytest.mark.slow) for name in CLASSIFIERS[1:]),
+])  # fmt: skip
 def test_every_block_of_a_classifier_takes_what_was_predicted(name, config):
     run = counted(model_of(name), SHARED / "images" / "cat.png", config)
     spent = []
