@@ -122,7 +122,7 @@ def _bytes(value: float) -> str:
 #: How numbers are written.
 FORMATS = {
     "count": _count, "bytes": _bytes, "percent": lambda value: f"{value:.1%}", "one": lambda value: f"{value:.1f}",
-    "two": lambda value: f"{value:.2f}", "mega": lambda value: f"{value / 1e6:.2f}{SPACE}M",
+    "three": lambda value: f"{value:.3f}", "mega": lambda value: f"{value / 1e6:.2f}{SPACE}M",
 }  # fmt: skip
 
 

@@ -37,7 +37,7 @@ _NAMES = {
     "stem": "patches of the picture", "load": "tensor", "program": "program", "read": "read", "write": "write", "refresh": "refresh",
 }  # fmt: skip
 
-#: Pauses of so many cycles never end a slice. Less than lies between the work of two blocks in any unit that a block waits for.
+#: Pauses of so many cycles never end a slice. The work of two blocks is further apart, in any unit that a block waits for.
 PAUSE = 8
 
 #: Slices at most, which are some 130 bytes each: longer pauses are passed over until there are no more than these.
