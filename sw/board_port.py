@@ -8,7 +8,7 @@ from typing import Protocol
 
 import numpy as np
 
-from narrows.hw.config import ECP5_25F, EngineConfig
+from narrows.hw.config import ECP5_25F, ECP5_85F_WIDE, EngineConfig
 from narrows.hw.sdram_timing import PARTS
 from narrows.hw.top import Status
 from narrows.link import open_link
@@ -71,7 +71,7 @@ def looks_like_a_port(name: str) -> bool:
 def find_config(identity: Identity) -> EngineConfig:
     """The built-in engine that ``identity`` is of, at whatever clock and with whatever memory part, or :class:`NarrowsError`."""
     mhz = int(identity.clock_hz / 1e6)
-    for base in (EngineConfig(), ECP5_25F):
+    for base in (EngineConfig(), ECP5_85F_WIDE, ECP5_25F):
         for part in PARTS:
             for clock in (mhz, mhz + 1):
                 config = replace(base, sdram=part, sdram_mhz=clock)
