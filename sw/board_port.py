@@ -37,6 +37,20 @@ class Board(Protocol):
     def reset(self) -> None: ...
 
 
+def picture_bytes(plan: Plan, picture: np.ndarray) -> bytes:
+    """A picture of the shape and type of the network's input as it lies in memory, which is of words of two bytes."""
+    tensor = plan.blocks[0].block.input
+    if picture.shape != tensor.shape or picture.dtype.name != tensor.dtype:
+        raise NarrowsError(f"The picture is {picture.dtype} {list(picture.shape)}, the network takes {tensor.dtype} {list(tensor.shape)}.")
+    data = np.ascontiguousarray(picture).tobytes()
+    return data + bytes(len(data) % 2)
+
+
+def size_words(count: int) -> str:
+    """So many bytes for people: KB of 1000 and MB."""
+    return f"{count / 1e6:.2f} MB" if count >= 100_000 else f"{count / 1e3:.1f} KB"
+
+
 def read_outputs(board: Board, plan: Plan) -> tuple[np.ndarray, ...]:
     """The network's output for every image, in its shape and type, put together of what the runs left in external memory."""
     tensor = next(run.block.output for run in plan.blocks if run.store == plan.outputs[0].store)
