@@ -97,6 +97,11 @@ class EngineConfig:
             raise ValueError(f"sdram must be one of {', '.join(PARTS)}, not {self.sdram!r}.")
 
     @property
+    def macs_per_cycle(self) -> int:
+        """Multiply-adds a cycle, if array and depthwise unit work: more than ``multipliers`` with fast products."""
+        return self.group * self.outputs * self.pixels + 3 * self.group
+
+    @property
     def multipliers(self) -> int:
         """Multipliers that form products of activations and weights, or serve to: the chip's and those in logic."""
         return self.chip_multipliers + (self.group // 2 * self.pixels if self.products == "fast" else 0)

@@ -18,8 +18,7 @@ from amaranth.lib.wiring import In, Out
 from narrows.hw.activation_memory import ActivationMemory
 from narrows.hw.activation_stream import ActivationLoad, ActivationStore
 from narrows.hw.activity import ACTIVITY, activity
-from narrows.hw.array import PointwiseArray
-from narrows.hw.array_ports import ACTIVATION_DELAY, sum_delay
+from narrows.hw.array import ACTIVATION_DELAY, PointwiseArray, sum_delay
 from narrows.hw.config import POSITION_BITS, EngineConfig
 from narrows.hw.control import Control
 from narrows.hw.counters import NAMES

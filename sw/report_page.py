@@ -93,7 +93,10 @@ def picture_url(value: np.ndarray) -> str | None:
     image = Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
     large = max(image.size) > 128
     buffer = io.BytesIO()
-    image.save(buffer, **({"format": "JPEG", "quality": 88} if large else {"format": "PNG", "optimize": True}))
+    if large:
+        image.save(buffer, "JPEG", quality=88)
+    else:
+        image.save(buffer, "PNG", optimize=True)
     return f"data:image/{'jpeg' if large else 'png'};base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 

@@ -48,15 +48,15 @@ def test_the_digest_names_the_configuration():
     assert config.bank_words * config.pixels == config.activation_words
 
 
-@pytest.mark.parametrize(("changes", "multipliers", "chip"), [
-    ({}, 152, 152),
-    ({"products": "fast"}, 64 + 8 + 24, 64 + 24),
-    ({"products": "fast", "pixels": 4}, 128 + 16 + 24, 128 + 24),
-    ({"products": "fast", "group": 4, "outputs": 4, "pixels": 1, "requantisers": 4}, 8 + 2 + 12, 8 + 12),
+@pytest.mark.parametrize(("changes", "macs", "multipliers", "chip"), [
+    ({}, 152, 152, 152),
+    ({"products": "fast"}, 152, 64 + 8 + 24, 64 + 24),
+    ({"products": "fast", "pixels": 4}, 280, 128 + 16 + 24, 128 + 24),
+    ({"products": "fast", "group": 4, "outputs": 4, "pixels": 1, "requantisers": 4}, 28, 8 + 2 + 12, 8 + 12),
 ])  # fmt: skip
-def test_fast_products_take_half_the_multipliers_and_share_some(changes, multipliers, chip):
+def test_fast_products_take_half_the_multipliers_and_share_some(changes, macs, multipliers, chip):
     config = EngineConfig(**changes)
-    assert (config.multipliers, config.chip_multipliers) == (multipliers, chip)
+    assert (config.macs_per_cycle, config.multipliers, config.chip_multipliers) == (macs, multipliers, chip)
 
 
 @pytest.mark.parametrize(("changes", "slices"), [
