@@ -1,6 +1,8 @@
 # make sim        one picture through the simulated board: make sim [MODEL=net.tflite] [IMAGE=cat.png] [ARGS='--top 3']
 # make test       lint and the normal tests; make test-all adds the slow ones
 # make bitstream  builds for a board: make bitstream [BOARD=ulx3s-85f] [ARGS='--seeds 4']; make flash puts it there
+# make results    measures the tables of docs/results.md: make results MODELS=folder of published networks
+# make cycles     writes down the cycle counts that the tests expect, and says what changed
 # make setup      only the environment those two run in, in .venv
 # make docs       the documentation as a site, in build/site
 # make clean      removes what was built; `make distclean` the environment too
@@ -11,7 +13,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # pytest's worker processes. Verilator builds dominate, so more than there are cores is slower.
 JOBS ?= 2
 
-.PHONY: setup sim bitstream flash test test-all lint browser types docs clean distclean
+.PHONY: setup sim bitstream flash test test-all results cycles lint browser types docs clean distclean
 .DEFAULT_GOAL := sim
 
 setup: $(VENV)/.narrows
@@ -52,6 +54,11 @@ test: lint browser
 test-all: lint browser
 	$(BIN)/pytest -n $(JOBS) $(ARGS)
 
+results: $(VENV)/.narrows
+	@$(BIN)/narrows results $(if $(MODELS),--models $(MODELS)) --page docs/results.md $(ARGS)
+
+cycles: $(VENV)/.narrows-test
+	@$(BIN)/python tests/replay.py
 # Chromium, for the tests of a report's page.
 browser:
 	@.ci/browser

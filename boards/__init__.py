@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 #: Where each board is described: module and name. Nothing is imported before it is asked for, as amaranth-boards may be missing.
 CATALOGUE = {
     "ulx3s-85f": ("ulx3s", "ULX3S_85F"),
+    "ulx3s-85f-wide": ("ulx3s", "ULX3S_85F_WIDE"),
     "ulx3s-25f": ("ulx3s", "ULX3S_25F"),
     "icepi-zero": ("icepi_zero", "ICEPI_ZERO"),
 }

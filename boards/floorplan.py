@@ -1,4 +1,6 @@
-"""Where the default engine's multipliers and large memories stand on an LFE5U-85F. LUTs and flip-flops are the router's to place.
+"""Where the multipliers and large memories of the default engine and the wide one stand on an LFE5U-85F.
+
+LUTs and flip-flops are the router's to place.
 
 The chip has rows of sites: block RAMs in the rows 22, 46, 70 and 82, multipliers in 10, 34 and 58, thirteen blocks of four each.
 
@@ -20,14 +22,25 @@ _SITES = SITES["LFE5U-85F"]
 #: Of each slice the row of multipliers and the first of its four blocks, and the row and block of the RAMs that hold its weights.
 _SLICES = ((2, 5, 1, 8), (2, 9, 1, 10), (1, 9, 1, 11), (1, 5, 1, 9), (1, 1, 0, 2), (0, 0, 0, 1), (0, 4, 0, 5), (0, 8, 0, 9))
 
-#: Activation memory's sites in the order it takes them: down a column, then the next.
+#: The wide engine's weights take whole blocks, and leave some of row 1 to activation memory.
+_WIDE_WEIGHTS = ((1, 8), (1, 10), (0, 11), (0, 7), (0, 2), (0, 1), (0, 5), (0, 9))
+
+#: Activation memory's sites in the order it takes them: down a column, then the next; the wide engine's needs some of another row.
 _ACTIVATIONS = [_SITES.block_ram(row, block, index) for block in range(13) for index in range(4) for row in (2, 3)]
+_ACTIVATIONS += [_SITES.block_ram(1, block, index) for block in (12, 11) for index in range(4)]
 
 
-def _product(index: int, pixel: int, channel: int) -> str:
+def _product(index: int, number: int) -> str:
     row, block, _, _ = _SLICES[index]
-    number = 8 * pixel + channel
     return _SITES.multiplier(row, block + number // 4, number % 4)
+
+
+def _direct_product(index: int, pixel: int, channel: int) -> str:
+    return _product(index, 8 * pixel + channel)
+
+
+def _fast_product(index: int, pixel: int, pair: int) -> str:
+    return _product(index, 4 * pixel + pair)
 
 
 def _tap(channel: int, tap: int) -> str:
@@ -40,8 +53,16 @@ def _weights(index: int, column: int) -> str:
     return _SITES.block_ram(row, block, column)
 
 
+def _wide_weights(index: int, column: int) -> str:
+    return _SITES.block_ram(*_WIDE_WEIGHTS[index], column)
+
+
 def _activation(bank: int, column: int, row: int, *, rows: int = 13) -> str:
     return _ACTIVATIONS[(2 * column + bank) * rows + row]
+
+
+def _wide_activation(bank: int, column: int, row: int) -> str:
+    return _ACTIVATIONS[(4 * column + bank) * 7 + row]
 
 
 def _line(bank: int, column: int) -> str:
@@ -55,20 +76,33 @@ def _depthwise_weights(lane: int, column: int) -> str:
 
 
 #: Cells by the ends of their names, how many there are, and the site of each by the numbers in its name.
-_RULES: tuple[tuple[str, int, Callable[..., str]], ...] = (
-    (r"\.array\.slice(\d+)\.products(\d+)\.multiplier(\d+)\.multiplier$", 128, _product),
+_Rules = tuple[tuple[str, int, Callable[..., str]], ...]
+
+_PRODUCTS = r"\.array\.slice(\d+)\.products(\d+)\.multiplier(\d+)\.multiplier$"
+_WEIGHTS = r"\.array\.slice(\d+)\.weights\.column(\d+)$"
+_ACTIVATION = r"\.memory\.bank(\d+)\.column(\d+)_row(\d+)$"
+_COMMON: _Rules = (
     (r"\.depthwise\.taps\.products(\d+)\.multiplier(\d+)\.multiplier$", 24, _tap),
-    (r"\.array\.slice(\d+)\.weights\.column(\d+)$", 16, _weights),
-    (r"\.memory\.bank(\d+)\.column(\d+)_row(\d+)$", 104, _activation),
     (r"\.line_buffer\.bank(\d+)\.column(\d+)$", 24, _line),
     (r"\.depthwise_weights\.lane(\d+)\.column(\d+)$", 6, _depthwise_weights),
 )
+_DEFAULT: _Rules = ((_PRODUCTS, 128, _direct_product), (_WEIGHTS, 16, _weights), (_ACTIVATION, 104, _activation), *_COMMON)
+_WIDE: _Rules = ((_PRODUCTS, 128, _fast_product), (_WEIGHTS, 32, _wide_weights), (_ACTIVATION, 112, _wide_activation), *_COMMON)
 
 
 def default_engine(cells: Mapping[str, str]) -> dict[str, str]:
     """The sites of the default engine's cells, by their names. A memory of another size than that engine's is left to the router."""
+    return _placed(_DEFAULT, cells)
+
+
+def wide_engine(cells: Mapping[str, str]) -> dict[str, str]:
+    """The same for the wide engine."""
+    return _placed(_WIDE, cells)
+
+
+def _placed(rules: _Rules, cells: Mapping[str, str]) -> dict[str, str]:
     sites = {}
-    for pattern, count, site in _RULES:
+    for pattern, count, site in rules:
         found = [(name, match) for name in cells if (match := re.search(pattern, name))]
         if len(found) == count:
             sites |= {name: site(*map(int, match.groups())) for name, match in found}

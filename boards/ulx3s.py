@@ -5,8 +5,8 @@ from dataclasses import replace
 from amaranth_boards.ulx3s import ULX3S_25F_Platform, ULX3S_85F_Platform
 
 from narrows.boards.board import Board
-from narrows.boards.floorplan import default_engine
-from narrows.hw.config import ECP5_25F, EngineConfig
+from narrows.boards.floorplan import default_engine, wide_engine
+from narrows.hw.config import ECP5_25F, ECP5_85F_WIDE, EngineConfig
 
 
 class _Platform85F(ULX3S_85F_Platform):
@@ -31,6 +31,11 @@ ULX3S_85F = Board(
     name="ulx3s-85f", platform=_Platform85F, loader="ulx3s", config=EngineConfig(sdram="any-256M-75", sdram_mhz=115),
     floorplan=default_engine, **_COMMON,
 )
+#: The same board with the other engine.
+ULX3S_85F_WIDE = replace(
+    ULX3S_85F, name="ulx3s-85f-wide", config=replace(ECP5_85F_WIDE, sdram="any-256M-75", sdram_mhz=115), floorplan=wide_engine,
+)
 ULX3S_25F = Board(
-    name="ulx3s-25f", platform=_Platform25F, loader="ulx3s", config=replace(ECP5_25F, sdram="any-256M-75", sdram_mhz=80), **_COMMON,
+    name="ulx3s-25f", platform=_Platform25F, loader="ulx3s", config=replace(ECP5_25F, sdram="any-256M-75", sdram_mhz=80), dense=True,
+    **_COMMON,
 )  # fmt: skip

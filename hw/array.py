@@ -2,89 +2,32 @@
 
 Nothing is broadcast. Activations, weight addresses, accumulator control and the weights being loaded each pass one
 register per slice, neighbour to neighbour, so slice ``j`` does at cycle ``t + j`` what slice 0 does at ``t``. Every slice
-holds its own weights. Behind it stands a requantiser with its constants, one pixel per cycle, which neighbouring slices
-share if there are fewer; only bytes leave the chain.
+holds its own weights. Behind it stands a requantiser, one pixel per cycle, which neighbouring slices share if there are
+fewer, as they may share the memory of its constants; only bytes leave the chain.
 """
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, signed
+from amaranth.hdl import Cat, Module, Mux, Signal, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from narrows.hw.activation_memory import READ_LATENCY
-from narrows.hw.block_ram import BlockRam
-from narrows.hw.config import ACCUMULATOR_BITS, CONSTANT_BITS, EngineConfig
+from narrows.hw.array_memory import Constants, local_memory
+from narrows.hw.array_ports import (
+    ACTIVATION_DELAY,
+    WEIGHT_DELAY,
+    array_op,
+    array_result,
+    constant_load,
+    pixel_factors,
+    result_flags,
+    shared_terms,
+    sum_delay,
+    weight_load,
+)
+from narrows.hw.config import ACCUMULATOR_BITS, EngineConfig
 from narrows.hw.delay import delayed
-from narrows.hw.ports import OutputRange
-from narrows.hw.products import LATENCY as PRODUCTS_LATENCY
+from narrows.hw.ports import ChannelConstants, OutputRange
 from narrows.hw.products import STRATEGIES
 from narrows.hw.requantise import Requantise
-from narrows.hw.walker import ADDRESS_BITS
-
-#: Cycles from an op at the array's port to its activations entering slice 0: the memory's, a plain register, the zero point.
-ACTIVATION_DELAY = READ_LATENCY + 2
-#: Cycles from a weight's address to its factors at the multipliers: the memory's, and a plain register.
-WEIGHT_DELAY = BlockRam.LATENCY + 1
-#: Cycles from an op at the array's port to its sum.
-SUM_DELAY = ACTIVATION_DELAY + PRODUCTS_LATENCY
-
-
-def array_op(config: EngineConfig) -> data.StructLayout:
-    """One cycle's work: ``group`` input channels of ``pixels`` pixels times ``outputs`` output channels.
-
-    ``address``: word of every bank of activation memory. ``weight``, ``constant``: words of the local memories.
-    ``first``/``last``: of the input channels of a result. ``idle``: adds nothing (results must end
-    ``config.result_spacing`` cycles apart). ``project``: which stage it belongs to. ``pixels``: which pixels are real, the
-    lowest bits. ``end_*``: the result's last pixel is the last of its group, segment, slice.
-    """
-    return data.StructLayout({
-        "address": ADDRESS_BITS,
-        "weight": (config.weight_words - 1).bit_length(),
-        "constant": (config.constant_words - 1).bit_length(),
-        "first": 1,
-        "last": 1,
-        "idle": 1,
-        "project": 1,
-        "pixels": config.pixels,
-        "end_group": 1,
-        "end_segment": 1,
-        "end_slice": 1,
-    })
-
-
-def array_result(config: EngineConfig) -> data.StructLayout:
-    """One pixel's ``outputs`` results as a word, with the flags of its op."""
-    return data.StructLayout({
-        "data": 8 * config.outputs,
-        "project": 1,
-        "end_group": 1,
-        "end_segment": 1,
-        "end_slice": 1,
-    })
-
-
-def memory_load(*, lanes: int, depth: int, width: int) -> data.StructLayout:
-    """One lane of a word on its way into the local memories: ``enable``, ``lane``, ``address``, ``data``."""
-    return data.StructLayout({"enable": 1, "lane": range(max(lanes, 2)), "address": range(depth), "data": width})
-
-
-def weight_load(config: EngineConfig) -> data.StructLayout:
-    """``group`` 9-bit factors for one slice."""
-    return memory_load(lanes=config.outputs, depth=config.weight_words, width=9 * config.group)
-
-
-def constant_load(config: EngineConfig) -> data.StructLayout:
-    """One channel's constants for one slice."""
-    return memory_load(lanes=config.outputs, depth=config.constant_words, width=CONSTANT_BITS)
-
-
-def pixel_factors(config: EngineConfig) -> data.ArrayLayout:
-    """``group`` 9-bit signed factors of each of ``pixels`` pixels."""
-    return data.ArrayLayout(data.ArrayLayout(signed(9), config.group), config.pixels)
-
-
-def result_flags(config: EngineConfig) -> data.StructLayout:
-    """Whose result it is and what it ends."""
-    return data.StructLayout({"project": 1, "end_group": 1, "end_segment": 1, "end_slice": 1})
 
 
 class Accumulate(data.Struct):
@@ -95,25 +38,11 @@ class Accumulate(data.Struct):
     last: 1
 
 
-def local_memory(m, name, load, address, *, index, sharing=1):
-    """A word of a memory that holds ``sharing`` lanes' loads, those from lane ``index * sharing`` on, ``BlockRam.LATENCY``
-    cycles after its address. The lane is the address's lowest bits."""
-    lane_bits = (sharing - 1).bit_length()
-    m.submodules[name] = memory = BlockRam(width=len(load.data), depth=sharing << len(load.address))
-    m.d.comb += [
-        memory.write_enable.eq(load.enable & (load.lane >> lane_bits == index)),
-        memory.write_address.eq(Cat(load.lane[:lane_bits], load.address)),
-        memory.write_data.eq(load.data),
-        memory.address.eq(address),
-    ]
-    return memory.data
-
-
 class Slice(wiring.Component):
     """Output channel ``index`` of ``pixels`` pixels: weights, products, accumulators.
 
     ``weight`` is the address of the op whose ``activations`` come ``WEIGHT_DELAY`` cycles later, and ``accumulate`` as many
-    cycles after these as products take. ``sums`` follow ``accumulate`` by one cycle.
+    cycles after these as products take; ``shared`` is formed of the same activations. ``sums`` follow ``accumulate`` by one cycle.
     """
 
     def __init__(self, *, config: EngineConfig, index: int):
@@ -122,6 +51,7 @@ class Slice(wiring.Component):
         super().__init__({
             "weight": In(range(config.weight_words)),
             "activations": In(pixel_factors(config)),
+            "shared": In(shared_terms(config)),
             "accumulate": In(Accumulate),
             "load_weight": In(weight_load(config)),
             "sums": Out(data.ArrayLayout(signed(ACCUMULATOR_BITS), config.pixels)),
@@ -139,6 +69,8 @@ class Slice(wiring.Component):
             m.submodules[f"products{pixel}"] = products = STRATEGIES[config.products](group=config.group)
             accumulator = Signal(signed(ACCUMULATOR_BITS), name=f"accumulator{pixel}", reset_less=True)
             m.d.comb += [products.a.eq(self.activations[pixel]), products.b.eq(factors)]
+            if products.SHARED is not None:
+                m.d.comb += products.shared.eq(self.shared[pixel])
             with m.If(self.accumulate.valid):
                 m.d.sync += accumulator.eq(Mux(self.accumulate.first, 0, accumulator) + products.o)
             m.d.comb += self.sums[pixel].eq(accumulator)
@@ -146,36 +78,32 @@ class Slice(wiring.Component):
 
 
 class Results(wiring.Component):
-    """The constants and the requantiser of ``sharing`` neighbouring slices, number ``index`` of the chain's.
+    """The requantiser of ``sharing`` neighbouring slices.
 
-    ``last[k]``: slice ``k`` has the last sum of a result, that of ``constant[k]`` and ``project[k]``; its ``sums`` come a
-    cycle later. The pixels' bytes leave ``o`` in turn, the first ``LATENCY`` cycles after ``last``. Results of slices that
-    share are a pixel each, a cycle apart, as the chain makes them.
+    ``last[k]``: slice ``k`` has the last sum of a result, that of ``project[k]``; its ``sums`` come a cycle later, its
+    ``constants`` two, to stay for as many cycles as there are pixels. The pixels' bytes leave ``o`` in turn, the first
+    ``LATENCY`` cycles after ``last``. Results of slices that share are a pixel each, a cycle apart, as the chain makes them.
     """
 
     LATENCY = 2 + Requantise.LATENCY
 
-    def __init__(self, *, config: EngineConfig, index: int):
+    def __init__(self, *, config: EngineConfig):
         self._config = config
-        self._index, self._sharing = index, config.sharing
+        self._sharing = config.sharing
         super().__init__({
             "last": In(1).array(self._sharing),
-            "constant": In(range(config.constant_words)).array(self._sharing),
             "project": In(1).array(self._sharing),
             "sums": In(data.ArrayLayout(signed(ACCUMULATOR_BITS), config.pixels)).array(self._sharing),
             "ranges": In(data.ArrayLayout(OutputRange, 2)),
-            "load_constant": In(constant_load(config)),
+            "constants": In(ChannelConstants),
             "o": Out(8),
         })
 
     def elaborate(self, platform):
         m = Module()
-        # The constants are addressed with the last sum, so they stand beside the first pixel, and are held for the others.
-        lane_bits = (self._sharing - 1).bit_length()
-        constant = Signal(lane_bits + len(self.constant[0]))
-        project, held, project_held = Signal(), Signal.like(constant), Signal()
-        m.d.comb += [constant.eq(held), project.eq(project_held)]
-        m.d.sync += [held.eq(constant), project_held.eq(project)]
+        project, project_held = Signal(), Signal()
+        m.d.comb += project.eq(project_held)
+        m.d.sync += project_held.eq(project)
         # Cycle 1: accumulators. Cycle 2: results wait to be requantised in turn.
         waiting = Signal(data.ArrayLayout(signed(ACCUMULATOR_BITS), self._config.pixels), reset_less=True)
         m.d.sync += waiting.as_value().eq(waiting.as_value() >> ACCUMULATOR_BITS)
@@ -183,18 +111,22 @@ class Results(wiring.Component):
             finished = Signal(name=f"finished{k}")
             m.d.sync += finished.eq(self.last[k])
             with m.If(self.last[k]):
-                m.d.comb += [constant.eq(Cat(Const(k, lane_bits), self.constant[k])), project.eq(self.project[k])]
+                m.d.comb += project.eq(self.project[k])
             with m.If(finished):
                 m.d.sync += waiting.eq(self.sums[k])
         m.submodules.requantise = requantise = Requantise()
-        constants = local_memory(m, "constants", self.load_constant, constant, index=self._index, sharing=self._sharing)
         m.d.comb += [
             requantise.acc.eq(waiting[0]),
-            requantise.constants.eq(constants),
+            requantise.constants.eq(self.constants),
             requantise.range.eq(self.ranges[delayed(m, project, 2 + Requantise.RANGE_DELAY, name="project_range")]),
             self.o.eq(requantise.o),
         ]
         return m
+
+
+def array_latency(config: EngineConfig) -> int:
+    """Cycles from a result's last op at the array's port to its first pixel's word: the sum, the requantiser, the chain's end."""
+    return sum_delay(config) + Results.LATENCY + config.outputs + 1
 
 
 class PointwiseArray(wiring.Component):
@@ -208,7 +140,7 @@ class PointwiseArray(wiring.Component):
 
     def __init__(self, *, config: EngineConfig):
         self._config = config
-        self.latency = SUM_DELAY + Results.LATENCY + config.outputs + 1
+        self.latency = array_latency(config)
         super().__init__({
             "valid": In(1),
             "op": In(array_op(config)),
@@ -233,31 +165,36 @@ class PointwiseArray(wiring.Component):
             accumulate.last.eq(self.op.last),
             self.forming.eq(accumulate.valid),
         ]
+        activations, summed = self._activations(m), sum_delay(config)
         links = {
             "weight": delayed(m, self.op.weight, ACTIVATION_DELAY - WEIGHT_DELAY, name="weight"),
-            "activations": self._activations(m),
-            "accumulate": delayed(m, accumulate, SUM_DELAY, name="accumulate"),
-            "constant": delayed(m, self.op.constant, SUM_DELAY, name="constant"),
-            "project": delayed(m, self.op.project, SUM_DELAY, name="project"),
+            "activations": activations,
+            "shared": self._shared(m, activations),
+            "accumulate": delayed(m, accumulate, summed, name="accumulate"),
+            "constant": delayed(m, self.op.constant, summed, name="constant"),
+            "project": delayed(m, self.op.project, summed, name="project"),
             "load_weight": self.load_weight,
             "load_constant": self.load_constant,
             "ranges": self.ranges,
         }
+        members = ("weight", "activations", "shared", "accumulate", "load_weight")
         for index in range(config.outputs):
             m.submodules[f"slice{index}"] = slice_ = Slice(config=config, index=index)
             for name, link in links.items():
                 links[name] = here = Signal.like(link, name=f"{name}{index}", reset_less=True)
                 m.d.sync += here.eq(link)
-            m.d.comb += [getattr(slice_, name).eq(links[name]) for name in ("weight", "activations", "accumulate", "load_weight")]
+            m.d.comb += [getattr(slice_, name).eq(links[name]) for name in members]
+            last = links["accumulate"].valid & links["accumulate"].last
+            place, lane = divmod(index, config.constant_sharing)
+            if lane == 0:
+                m.submodules[f"constants{place}"] = constants = Constants(config=config, index=place)
+                m.d.comb += constants.load.eq(links["load_constant"])
+            m.d.comb += [constants.last[lane].eq(last), constants.constant[lane].eq(links["constant"])]
             number, k = divmod(index, config.sharing)
             if k == 0:
-                m.submodules[f"results{number}"] = results = Results(config=config, index=number)
-                m.d.comb += [results.ranges.eq(links["ranges"]), results.load_constant.eq(links["load_constant"])]
-            m.d.comb += [
-                results.last[k].eq(links["accumulate"].valid & links["accumulate"].last),
-                results.constant[k].eq(links["constant"]), results.project[k].eq(links["project"]),
-                results.sums[k].eq(slice_.sums),
-            ]
+                m.submodules[f"results{number}"] = results = Results(config=config)
+                m.d.comb += [results.ranges.eq(links["ranges"]), results.constants.eq(constants.o[lane // config.sharing])]
+            m.d.comb += [results.last[k].eq(last), results.project[k].eq(links["project"]), results.sums[k].eq(slice_.sums)]
             # Slice j is j cycles late: the earlier ones wait for the last. A register after that, as words go far.
             m.d.comb += self.o.data.word_select(index, 8).eq(
                 delayed(m, results.o, config.outputs - index, name=f"byte{index}")
@@ -277,6 +214,16 @@ class PointwiseArray(wiring.Component):
                 value = Cat(byte, byte[7] & self.signed_input).as_signed()
                 m.d.sync += factors[pixel][channel].eq(value - zero_point)
         return factors
+
+    def _shared(self, m, activations):
+        """What the pixels' factors share, for the slices."""
+        terms = Signal(shared_terms(self._config))
+        strategy = STRATEGIES[self._config.products]
+        if strategy.SHARED is not None:
+            for pixel in range(self._config.pixels):
+                m.submodules[f"shared{pixel}"] = shared = strategy.SHARED(group=self._config.group)
+                m.d.comb += [shared.a.eq(activations[pixel]), terms[pixel].eq(shared.o)]
+        return terms
 
     def _flags(self, m, accumulate):
         """The last op's flags meet its results at the end of the chain, one pixel per cycle."""

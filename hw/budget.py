@@ -30,7 +30,9 @@ def block_rams(config: EngineConfig) -> dict[str, int]:
         "activation memory": config.pixels * block_rams_of(words=config.bank_words, bits=word, shared=True),
         "line buffers": 3 * block_rams_of(words=config.line_words, bits=word),
         "array weights": config.outputs * block_rams_of(words=config.weight_words, bits=factors),
-        "array constants": config.requantisers * block_rams_of(words=config.sharing * config.constant_words, bits=CONSTANT_BITS),
+        "array constants": config.outputs // config.constant_sharing * block_rams_of(
+            words=config.constant_sharing * config.constant_words, bits=CONSTANT_BITS
+        ),
         "depthwise weights": 3 * block_rams_of(words=config.depthwise_words, bits=factors),
         "depthwise constants": config.depthwise_requantisers * block_rams_of(words=config.depthwise_words, bits=CONSTANT_BITS),
         "rows of the picture": 2 * block_rams_of(words=config.image_words // 2, bits=word),

@@ -10,7 +10,6 @@ from narrows.hw.depthwise_addresses import TapCycle
 from narrows.hw.depthwise_fields import SUM_BITS, DepthwiseFields
 from narrows.hw.depthwise_memory import SliceReader
 from narrows.hw.line_buffer import READ_LATENCY
-from narrows.hw.products import LATENCY as PRODUCT_LATENCY
 from narrows.hw.products import DirectProducts
 
 #: Cycles from a line buffer's address to a factor less its zero point: the read, the rotation, the subtraction.
@@ -25,7 +24,7 @@ class DepthwiseTaps(wiring.Component):
     ``sums`` holds a result ``LATENCY`` cycles after the tap that was its last, for one cycle at least.
     """
 
-    LATENCY = _OPERAND + PRODUCT_LATENCY + 1
+    LATENCY = _OPERAND + DirectProducts.LATENCY + 1
 
     def __init__(self, *, config: EngineConfig):
         self._config = config

@@ -18,7 +18,7 @@ from amaranth.lib.wiring import In, Out
 from narrows.hw.activation_memory import ActivationMemory
 from narrows.hw.activation_stream import ActivationLoad, ActivationStore
 from narrows.hw.activity import ACTIVITY, activity
-from narrows.hw.array import ACTIVATION_DELAY, SUM_DELAY, PointwiseArray
+from narrows.hw.array import ACTIVATION_DELAY, PointwiseArray, sum_delay
 from narrows.hw.config import POSITION_BITS, EngineConfig
 from narrows.hw.control import Control
 from narrows.hw.counters import NAMES
@@ -184,7 +184,7 @@ class _Joints(wiring.Component):
         weights, constants = self._depthwise_weights, self._depthwise_constants
         ready = {kind: program.loaded[n] for n, kind in enumerate(RINGS)}
         # Weights are read on the op's way to the first slice, constants when the last sum is there, for every pixel again.
-        late = {"weights": ACTIVATION_DELAY, "constants": SUM_DELAY + config.pixels}
+        late = {"weights": ACTIVATION_DELAY, "constants": sum_delay(config) + config.pixels}
         released = {
             name: delayed(m, getattr(self._sequencer, f"released_{name}"), cycles, name=f"released_{name}", reset_less=False)
             for name, cycles in late.items()

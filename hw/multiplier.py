@@ -1,11 +1,14 @@
-"""Pipelined products of wide numbers in logic, as requantisation needs them."""
+"""Pipelined products in logic: of wide numbers, as requantisation needs them, and of factors."""
 
-from amaranth.hdl import Cat, Const, Instance, Module, Signal, Value, signed
+from amaranth.hdl import Cat, Const, Instance, Module, Mux, Signal, Value, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from narrows.hw.delay import delayed
 from narrows.hw.technology import is_ecp5
+
+#: Bits of a factor: a byte, its zero point taken off.
+FACTOR_BITS = 9
 
 #: Rows of two bits of ``b`` that one copy of ``a`` serves: what a wire reaches in a cycle.
 _ROWS_A_COPY = 4
@@ -53,6 +56,43 @@ class Multiplier(wiring.Component):
         for level in range(4):
             below = 2 << level
             rows = [_sum(m, f"sum{level}_{n}", rows[n : n + 2], below) for n in range(0, len(rows), 2)]
+        m.d.comb += self.o.eq(rows[0])
+        return m
+
+
+class FactorMultiplier(wiring.Component):
+    """``o`` is ``a * b`` of ``LATENCY`` cycles ago, all signed, exact; a new pair every cycle, no reset.
+
+    For factors (9 bits) whose product takes no multiplier of the chip: on an ECP5 carry chains like those of :class:`Multiplier`.
+    """
+
+    LATENCY = 4
+
+    def __init__(self):
+        super().__init__({
+            "a": In(signed(FACTOR_BITS)),
+            "b": In(signed(FACTOR_BITS)),
+            "o": Out(signed(2 * FACTOR_BITS)),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        if not is_ecp5(platform):
+            m.d.comb += self.o.eq(delayed(m, self.a * self.b, self.LATENCY))
+            return m
+
+        # Cycle 1: rows of two bits of b, and the one of its sign, whose weight is negative.
+        rows = []
+        for bit in range(0, FACTOR_BITS - 1, 2):
+            m.submodules[f"row{bit}"] = row = _Row(width=FACTOR_BITS)
+            m.d.comb += [row.a.eq(self.a), row.b.eq(self.b[bit : bit + 2])]
+            rows.append(delayed(m, row.o, 1, name=f"row{bit}"))
+        negative = Signal(signed(FACTOR_BITS + 1))
+        m.d.comb += negative.eq(Mux(self.b[-1], -self.a, 0))
+        rows.append(delayed(m, negative, 1, name="negative"))
+        # Cycles 2 to 4: sums of pairs.
+        for level in range(3):
+            rows = [_sum(m, f"sum{level}_{n}", rows[n : n + 2], 2 << level) for n in range(0, len(rows), 2)]
         m.d.comb += self.o.eq(rows[0])
         return m
 

@@ -8,7 +8,7 @@ from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from narrows.hw.array import array_op
+from narrows.hw.array_ports import array_op
 from narrows.hw.config import POSITION_BITS, EngineConfig
 from narrows.hw.delay import delayed
 from narrows.hw.group_walk import Group, GroupWalk

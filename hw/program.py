@@ -16,7 +16,7 @@ from amaranth.hdl import Cat, Module, Mux, Signal, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from narrows.hw.array import constant_load, memory_load, weight_load
+from narrows.hw.array_ports import constant_load, memory_load, weight_load
 from narrows.hw.block_ram import BlockRam
 from narrows.hw.config import BIAS_BITS, CONSTANT_BITS, NARROW_BIAS_BITS, EngineConfig
 from narrows.hw.countdown import Countdown

@@ -12,12 +12,14 @@ from narrows.constants import (
     Channels,
     depthwise_constants,
     depthwise_weights,
+    fold,
     groups_of,
     pack_constants,
     pointwise_weights,
     pool_channels,
     settle,
     stem_weights,
+    weight_pairs,
 )
 from narrows.hw.activation_stream import transfer_fields
 from narrows.hw.config import EngineConfig
@@ -27,7 +29,7 @@ from narrows.hw.line_buffer import line_fields
 from narrows.hw.pass_fields import pass_values
 from narrows.hw.program import WIDE, Kind, fits_rings, header, lane_bytes, lanes
 from narrows.hw.requantise import output_range
-from narrows.hw.residual import residual_fields
+from narrows.hw.residual_fields import residual_fields
 from narrows.hw.stem_fields import stem_fields
 from narrows.hw.walker import walk_fields
 from narrows.network import Conv, Pool, Tensor
@@ -149,6 +151,8 @@ class _BlockCompiler:
             weights = stem_weights(channels, self._config, groups=groups)
         else:
             weights = pointwise_weights(channels, self._config, groups=groups, depth=depth)
+        if self._config.products == "fast":
+            channels = fold(channels, weight_pairs(weights, channels.weight_zero_point, signed=self._signed))
         constants = pack_constants(channels, groups * self._config.outputs).reshape(groups, self._config.outputs, -1)
         return _Stage(weights, constants, channels.weight_zero_point)
 

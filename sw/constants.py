@@ -6,7 +6,7 @@ byte for every reachable input, and the layer is refused otherwise.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -146,6 +146,22 @@ def pointwise_weights(channels: Channels, config: EngineConfig, *, groups: int, 
     matrix = _pad(matrix, groups * config.outputs, zero)
     matrix = _pad(matrix.T, depth * config.group, zero).T
     return np.ascontiguousarray(matrix.reshape(groups, config.outputs, depth, config.group).transpose(0, 2, 1, 3)).view(np.uint8)
+
+
+def weight_pairs(weights: np.ndarray, zero_point: int, *, signed: bool) -> np.ndarray:
+    """What fast products add to the sums: (groups, outputs) of ``b0 * b1`` over all pairs of factors of a channel.
+
+    ``weights``: (groups, depth, outputs, group) bytes as :func:`pointwise_weights` lays them out; padding's factors are 0.
+    """
+    factors = weights.view(np.int8 if signed else np.uint8).astype(np.int64) - zero_point
+    return (factors[..., 0::2] * factors[..., 1::2]).sum(axis=(1, 3))
+
+
+def fold(channels: Channels, sums: np.ndarray) -> Channels:
+    """``channels`` whose accumulators come with ``sums`` (groups, outputs) more: taken off the bias, modulo 2^32 as the hardware adds."""
+    off = sums.reshape(-1)[: len(channels.bias)]
+    half = 1 << (BIAS_BITS - 1)
+    return replace(channels, bias=(channels.bias - off + half) % (1 << BIAS_BITS) - half)
 
 
 def stem_weights(channels: Channels, config: EngineConfig, *, groups: int) -> np.ndarray:

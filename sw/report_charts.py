@@ -98,7 +98,8 @@ def roofline_chart(result: dict[str, Any]) -> dict[str, Any]:
     known = [row["macs_per_byte"] for _, row in named if row["macs_per_byte"]] + [roof["ridge_macs_per_byte"]]
     left, right = math.floor(math.log2(min(known))) - 0.5, math.ceil(math.log2(max(known))) + 1
     reached = [row["macs_per_cycle"] for _, row in named if row["macs_per_cycle"] > 0]
-    top = math.log2(result["multipliers"]) + 0.6
+    peak = roof["ridge_macs_per_byte"] * roof["bytes_per_cycle"]
+    top = math.log2(peak) + 0.6
     bottom = min(math.floor(math.log2(min(reached))), top - 3) - 0.3
 
     def x(value: float | None) -> float:
@@ -108,7 +109,7 @@ def roofline_chart(result: dict[str, Any]) -> dict[str, Any]:
         return 100 * (math.log2(value) - bottom) / (top - bottom)
 
     start = max(2.0**left, 2.0**bottom / roof["bytes_per_cycle"])
-    ceiling = y(result["multipliers"])
+    ceiling = y(peak)
     line = [(x(start), y(start * roof["bytes_per_cycle"])), (x(roof["ridge_macs_per_byte"]), ceiling), (100.0, ceiling)]
     return {
         "line": " ".join(f"{px:.2f},{100 - py:.2f}" for px, py in line),

@@ -16,17 +16,17 @@ def bytes_per_cycle(config: EngineConfig) -> int:
 def roofline(config: EngineConfig, *, macs: int, cycles: int, moved: int) -> dict[str, Any]:
     """The position of work of ``macs`` multiply-adds that took ``cycles`` and ``moved`` so many bytes of external memory.
 
-    ``macs_per_byte``: None where nothing was moved. ``attainable_macs_per_cycle``: the smaller of the multipliers and of what the
+    ``macs_per_byte``: None where nothing was moved. ``attainable_macs_per_cycle``: the smaller of what the multipliers form and of what the
     bytes allow at ``macs_per_byte``; ``bound``: which of the two, "multipliers" or "memory"; ``attained``: the share that was reached.
     """
     width = bytes_per_cycle(config)
     intensity = macs / moved if moved else None
-    attainable = float(config.multipliers) if intensity is None else min(config.multipliers, width * intensity)
+    attainable = float(config.macs_per_cycle) if intensity is None else min(config.macs_per_cycle, width * intensity)
     reached = macs / cycles
     return {
-        "bytes_per_cycle": width, "macs_per_byte": intensity, "ridge_macs_per_byte": config.multipliers / width,
+        "bytes_per_cycle": width, "macs_per_byte": intensity, "ridge_macs_per_byte": config.macs_per_cycle / width,
         "macs_per_cycle": reached, "attainable_macs_per_cycle": attainable,
-        "bound": "memory" if attainable < config.multipliers else "multipliers", "attained": reached / attainable if attainable else 0.0,
+        "bound": "memory" if attainable < config.macs_per_cycle else "multipliers", "attained": reached / attainable if attainable else 0.0,
     }  # fmt: skip
 
 

@@ -12,7 +12,7 @@ from test_array import CONFIGS
 
 from narrows import kernels
 from narrows.hw.activation_memory import READ_LATENCY
-from narrows.hw.array import array_op, array_result, constant_load, weight_load
+from narrows.hw.array_ports import array_op, array_result, constant_load, weight_load
 from narrows.hw.config import BIAS_BITS
 from narrows.hw.ports import ChannelConstants, OutputRange
 from narrows.hw.requantise import MAX_SHIFT, MIN_SHIFT
@@ -63,6 +63,10 @@ class Layer:
         lo, hi = (info.min, info.max) if s["whole_range"] else sorted(int(v) for v in rng.integers(info.min, info.max, 2, endpoint=True))
         self.range = {"zero_point": zero, "lo": lo, "hi": hi}
         requant = Requant(multiplier=self.multiplier, shift=self.shift, **self.range)
+        # Fast products bring those of neighbouring weights with them.
+        factors = self.weights.astype(int) - self.weight_zero
+        extra = (factors[:, 0::2] * factors[:, 1::2]).sum(axis=1) if CONFIG.products == "fast" else 0
+        self.stored_bias = (bias - extra + limit) % (2 * limit) - limit
         self.results = kernels.fully_connected(self.x, self.zero_point, self.weights, self.weight_zero, bias, requant)
 
     def loads(self, weight: int, constant: int):
@@ -79,7 +83,7 @@ class Layer:
                     words.append(pack(WEIGHT, {"enable": 1, "lane": lane, "address": address, "data": value}))
             constants = []
             for lane, channel in enumerate(channels):
-                names = {"bias": self.bias, "multiplier": self.multiplier, "shift": self.shift}
+                names = {"bias": self.stored_bias, "multiplier": self.multiplier, "shift": self.shift}
                 value = pack(ChannelConstants, {name: int(values[channel]) for name, values in names.items()})
                 address = (constant + group) % CONFIG.constant_words
                 constants.append(pack(CONSTANT, {"enable": 1, "lane": lane, "address": address, "data": value}))

@@ -10,7 +10,7 @@ from ecp5_twins import FACTORS, PRODUCTS, RAMS, SHARED
 
 from narrows.hw.block_ram import BlockRam, SharedBlockRam
 from narrows.hw.dsp import DspMultiplier
-from narrows.hw.multiplier import Multiplier
+from narrows.hw.multiplier import FACTOR_BITS, FactorMultiplier, Multiplier
 
 
 def value(dut, name: str) -> int:
@@ -59,6 +59,7 @@ async def multipliers(dut) -> None:
     rng = random.Random(7)
     units = [(f"dsp{n}", *size, True, DspMultiplier.LATENCY) for n, size in enumerate(FACTORS)]
     units += [(f"product{n}", *size, False, Multiplier.LATENCY) for n, size in enumerate(PRODUCTS)]
+    units += [("factor0", FACTOR_BITS, FACTOR_BITS, True, FactorMultiplier.LATENCY)]
     coming = {name: deque([None] * (latency - 1)) for name, _, _, _, latency in units}
     for cycle in range(3000):
         for name, a_bits, b_bits, b_signed, _ in units:

@@ -10,7 +10,7 @@ from cocotb.triggers import FallingEdge
 from cocotb_harness import PATTERNS, cases, pack, start
 from test_passes import CONFIGS, STAGE
 
-from narrows.hw.array import array_op
+from narrows.hw.array_ports import array_op
 from narrows.hw.config import POSITION_BITS
 from narrows.hw.pass_fields import COUNT_BITS, pass_fields, pass_values
 

@@ -8,7 +8,7 @@ from cocotb.triggers import FallingEdge, ReadOnly
 from cocotb_harness import PATTERNS, cases, start
 from test_program import CONFIGS
 
-from narrows.hw.array import constant_load, weight_load
+from narrows.hw.array_ports import constant_load, weight_load
 from narrows.hw.pass_fields import COUNT_BITS
 from narrows.hw.program import RINGS, WIDE, Kind, depthwise_constant_load, depthwise_weight_load, header, lane_bytes, lanes, ring_of
 

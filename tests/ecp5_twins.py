@@ -8,7 +8,7 @@ from amaranth.lib.wiring import In, Out
 
 from narrows.hw.block_ram import BlockRam, SharedBlockRam
 from narrows.hw.dsp import DspMultiplier
-from narrows.hw.multiplier import Multiplier
+from narrows.hw.multiplier import FACTOR_BITS, FactorMultiplier, Multiplier
 from narrows.hw.technology import Ecp5
 
 #: Memories with a port to write and one to read, and with one for both: (width, depth).
@@ -16,7 +16,12 @@ RAMS = ((36, 512), (72, 512), (18, 1024), (9, 2048), (64, 300), (69, 512), (8, 2
 SHARED = ((18, 1024), (64, 1500), (32, 2049), (9, 4096), (20, 100))
 #: Multipliers of the chip, and in logic: (width of a, width of b).
 FACTORS = ((18, 18), (9, 9), (2, 18), (9, 8))
-PRODUCTS = ((28, 31), (2, 1), (18, 32), (33, 7))
+PRODUCTS = ((28, 31), (2, 1), (18, 32), (33, 7), (32, 12))
+#: Every kind of multiplier: the widths of each, and how it is made.
+MULTIPLIERS = {
+    "dsp": (FACTORS, DspMultiplier), "product": (PRODUCTS, Multiplier),
+    "factor": (((FACTOR_BITS, FACTOR_BITS),), lambda **_widths: FactorMultiplier()),
+}  # fmt: skip
 
 
 class For(Elaboratable):
@@ -27,6 +32,20 @@ class For(Elaboratable):
 
     def elaborate(self, platform):
         return Fragment.get(self._component, self._platform)
+
+
+class OnChip(wiring.Component):
+    """``component`` as it is on an ECP5, with the same ports."""
+
+    def __init__(self, component: wiring.Component):
+        self._component = component
+        super().__init__(component.signature)
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.inner = For(self._component, Ecp5())
+        wiring.connect(m, wiring.flipped(self), self._component)
+        return m
 
 
 class Twins(wiring.Component):
@@ -41,7 +60,7 @@ class Twins(wiring.Component):
                 members |= {f"{name}_{port}": In(range(depth)) for port in ("write", "read")}
                 members |= {f"{name}_{form}": Out(width) for form in ("chip", "plain")}
                 members |= {f"{name}_aside_{form}": Out(width) for form in ("chip", "plain")} if kind == "shared" else {}
-        for kind, sizes in (("dsp", FACTORS), ("product", PRODUCTS)):
+        for kind, (sizes, _) in MULTIPLIERS.items():
             for index, (a, b) in enumerate(sizes):
                 members |= {f"{kind}{index}_a": In(signed(a)), f"{kind}{index}_b": In(b)}
                 members |= {f"{kind}{index}_{form}": Out(signed(a + b)) for form in ("chip", "plain")}
@@ -55,7 +74,7 @@ class Twins(wiring.Component):
             for index, (width, depth) in enumerate(SHARED):
                 ram = self._memory(m, f"shared{index}", form, target, SharedBlockRam(width=width, depth=depth), "aside_address")
                 m.d.comb += getattr(self, f"shared{index}_aside_{form}").eq(ram.aside_data)
-            for kind, sizes, maker in (("dsp", FACTORS, DspMultiplier), ("product", PRODUCTS, Multiplier)):
+            for kind, (sizes, maker) in MULTIPLIERS.items():
                 for index, (a, b) in enumerate(sizes):
                     name, unit = f"{kind}{index}", maker(a_width=a, b_width=b)
                     m.submodules[f"{name}_{form}"] = For(unit, target)

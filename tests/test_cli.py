@@ -210,11 +210,12 @@ def test_a_config_file_changes_what_it_names(tmp_path: Path) -> None:
     assert load_config(path) == EngineConfig(activation_words=16384)
 
 
-@pytest.mark.parametrize("command", [[], ["run"], ["plan"], ["check"], ["build"], ["flash"], ["doctor"]])
+@pytest.mark.parametrize("command", [[], ["run"], ["plan"], ["check"], ["build"], ["flash"], ["sweep"], ["results"], ["doctor"]])
 def test_help_teaches(command: list[str]) -> None:
     stdout = invoke(*command, "--help").stdout
     assert "Usage: " in stdout
-    example = "--board ulx3s-85f" if command in (["build"], ["flash"]) else "net.tflite"
+    examples = {"build": "--board ulx3s-85f", "flash": "--board ulx3s-85f", "results": "--models models"}
+    example = examples.get("".join(command), "net.tflite")
     assert command in ([], ["doctor"]) or f"narrows {command[0]} {example}" in stdout
 
 

@@ -12,12 +12,15 @@ from made_network import Made
 
 from narrows.arithmetic import mbqm
 from narrows.constants import (
+    Channels,
     depthwise_weights,
+    fold,
     pack_constants,
     pointwise_weights,
     pool_channels,
     settle,
     stem_weights,
+    weight_pairs,
 )
 from narrows.hw.config import BIAS_BITS, EngineConfig
 from narrows.hw.requantise import MAX_SHIFT, MIN_SHIFT
@@ -120,3 +123,44 @@ def test_a_wide_bias_makes_constants_wide():
     layer = one_channel([1], -(1 << 28), 1 << 30, -3)
     wide = pack_constants(dataclasses.replace(settle(layer, layer.inputs[0]), bias=np.array([-(1 << 28)])), 8)
     assert wide.shape == (8, 10) and int.from_bytes(wide[0].tobytes(), "little") & (1 << 32) - 1 == (1 << 32) - (1 << 28)
+
+
+def fast_sums(a: np.ndarray, weights: np.ndarray, zero_point: int) -> np.ndarray:
+    """What fast products accumulate: (pixels, groups * outputs) for factors ``a`` (pixels, depth * group), by their definition."""
+    groups, depth, outputs, group = weights.shape
+    b = weights.astype(np.int64).transpose(0, 2, 1, 3).reshape(groups * outputs, depth * group) - zero_point
+    even, odd = a[:, None, 0::2] + b[None, :, 1::2], a[:, None, 1::2] + b[None, :, 0::2]
+    return (even * odd).sum(axis=-1) - (a[:, 0::2] * a[:, 1::2]).sum(axis=-1, keepdims=True)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    dtype=st.sampled_from(("uint8", "int8")), inputs=st.integers(1, 40), outputs=st.integers(1, 20), stem=st.booleans(),
+    bias=st.sampled_from((0, 5000, 1 << 26, (1 << 31) - 1)), ends=st.booleans(), seed=st.integers(0, 1 << 32),
+)  # fmt: skip
+def test_folded_biases_give_the_sums_of_direct_products(dtype, inputs, outputs, stem, bias, ends, seed):
+    """Modulo 2^32, and whatever lies in the places of padding: the array reads bytes there that belong to nothing."""
+    rng = np.random.default_rng(seed)
+    info = np.iinfo(dtype)
+    zero = int(rng.integers(info.min, info.max, endpoint=True)) if dtype == "uint8" else 0
+    shape = (outputs, 3, 3, 3) if stem else (outputs, 1, 1, inputs)
+    raw = rng.choice([info.min, info.max], shape) if ends else rng.integers(info.min, info.max, shape, endpoint=True)
+    ones = np.ones(outputs, np.int64)
+    biases = rng.integers(-bias - 1, bias, outputs, endpoint=True)
+    channels = Channels(raw.astype(dtype), zero, biases, ones, ones)
+    groups = -(-outputs // CONFIG.outputs)
+    if stem:
+        packed = stem_weights(channels, CONFIG, groups=groups)
+    else:
+        packed = pointwise_weights(channels, CONFIG, groups=groups, depth=-(-inputs // CONFIG.group))
+    pixels = 5, packed.shape[1] * CONFIG.group
+    a = rng.choice([-256, 255], pixels) if ends else rng.integers(-256, 256, pixels)
+    weights = packed.view(dtype)
+    folded = fold(channels, weight_pairs(packed, zero, signed=dtype == "int8"))
+    assert folded.bias.shape == biases.shape and (np.abs(folded.bias + 0.5) < 1 << 31).all()
+    factors = weights.astype(np.int64).transpose(0, 2, 1, 3).reshape(groups * CONFIG.outputs, -1)[:outputs] - zero
+    direct = a @ factors.T + biases
+    fast = fast_sums(a, weights, zero)[:, :outputs] + folded.bias
+    assert np.array_equal(direct % (1 << 32), fast % (1 << 32))
+    # What follows a layer's own channels has no weights and needs no bias.
+    assert not weight_pairs(packed, zero, signed=dtype == "int8").reshape(-1)[outputs:].any()

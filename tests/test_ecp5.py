@@ -1,8 +1,11 @@
 """Sites of multipliers and block RAMs, and floorplans that make no sense. That the router agrees is tested in test_build.py."""
 
+import itertools
+
 import pytest
 
 from narrows.boards.ecp5 import SITES, place, placeable
+from narrows.boards.floorplan import wide_engine
 
 COUNTS = {"LFE5U-25F": (28, 56), "LFE5U-45F": (72, 108), "LFE5U-85F": (156, 208)}
 
@@ -48,3 +51,23 @@ def test_a_floorplan_sees_what_can_be_placed_and_places_it():
 def test_floorplans_that_make_no_sense(bels, message):
     with pytest.raises(ValueError, match=message):
         place(netlist(), bels, device="LFE5U-25F")
+
+
+def test_the_wide_engine_has_its_places():
+    """Its multipliers and large memories by the names they have in a netlist; another one of its memories changes nothing."""
+    sizes = {
+        ("array.slice{}.products{}.multiplier{}.multiplier", "MULT18X18D"): (8, 4, 4),
+        ("depthwise.taps.products{}.multiplier{}.multiplier", "MULT18X18D"): (8, 3),
+        ("array.slice{}.weights.column{}", "DP16KD"): (8, 4), ("memory.bank{}.column{}_row{}", "DP16KD"): (4, 4, 7),
+        ("line_buffer.bank{}.column{}", "DP16KD"): (3, 8), ("depthwise_weights.lane{}.column{}", "DP16KD"): (3, 2),
+    }  # fmt: skip
+    cells = {
+        f"system.top.engine.{name.format(*at)}": {"type": kind}
+        for (name, kind), size in sizes.items() for at in itertools.product(*map(range, size))
+    }
+    made = {"modules": {"top": {"cells": cells}}}
+    chosen = wide_engine(placeable(made))
+    assert chosen.keys() == cells.keys() and len(set(chosen.values())) == len(cells) == 128 + 24 + 32 + 112 + 24 + 6
+    place(made, chosen, device="LFE5U-85F")
+    del cells["system.top.engine.memory.bank0.column0_row6"]
+    assert len(wide_engine(placeable(made))) == len(cells) - 111

@@ -10,13 +10,13 @@ from engine_runs import SMALL, differences, traits
 from made_network import Made, mobilenet_v1, mobilenet_v2
 from random_mobilenet import random_mobilenet
 
-from narrows.hw.config import ECP5_25F, EngineConfig
+from narrows.hw.config import ECP5_25F, ECP5_85F_WIDE, EngineConfig
 from narrows.importer import import_model
 from narrows.network import ImportRefused
 from narrows.planner import DoesNotFit
 from narrows.tflite_file import parse_model
 
-ENGINES = {"default": EngineConfig(), "small": SMALL, "25F": ECP5_25F}
+ENGINES = {"default": EngineConfig(), "small": SMALL, "25F": ECP5_25F, "wide": ECP5_85F_WIDE}
 #: What every engine runs of the networks :mod:`random_mobilenet` can write.
 PLAIN = {"pool": "MEAN", "kernel": 3, "rescaling": False}
 
@@ -65,8 +65,11 @@ def drawn(seed: int, **options):
     return network, rng.integers(limits.min, limits.max + 1, network.input.shape).astype(network.input.dtype), int(rng.integers(2, 6))
 
 
-@pytest.mark.parametrize("engine", ENGINES)
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize(("seed", "engine"), [
+    # A network of each type on the wide engine; the others take minutes there.
+    pytest.param(seed, engine, marks=pytest.mark.slow) if engine == "wide" and seed > 1 else (seed, engine)
+    for seed in range(6) for engine in ENGINES
+])  # fmt: skip
 def test_random_networks(seed, engine):
     """Row by row where that fits, in one slice, in a few and in as many as there are groups."""
     network, picture, some = drawn(seed, dtype=("int8", "uint8")[seed % 2], **PLAIN)
@@ -98,6 +101,14 @@ def test_geometry(name):
     made = GEOMETRIES[name]()
     for slices in (None, 2):
         assert not differences(made.network(), EngineConfig(), made.picture(), slices=slices)[1], f"{slices} slices"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", GEOMETRIES)
+def test_geometry_on_the_wide_engine(name):
+    made = GEOMETRIES[name]()
+    for slices in (None, 2):
+        assert not differences(made.network(), ECP5_85F_WIDE, made.picture(), slices=slices)[1], f"{slices} slices"
 
 
 @pytest.mark.parametrize("engine", ["small", "25F"])

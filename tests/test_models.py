@@ -12,7 +12,7 @@ import pytest
 from rtl_runs import SHARED, counted
 
 from narrows.golden import run_post
-from narrows.hw.config import ECP5_25F, EngineConfig
+from narrows.hw.config import ECP5_25F, ECP5_85F_WIDE, EngineConfig
 from narrows.importer import import_network
 from narrows.network import Network
 
@@ -29,6 +29,8 @@ PICTURES = ("cat.png", "grace_hopper.png", "sunflower.png")
 RECORDED = tuple(f"input_{name}.dat" for name in ("00001_18027", "00001_7281", "00001_7425", "00002_2532", "00002_25869", "00004_970"))
 #: On the small engine.
 SMALL_CYCLES = 1_830_000
+#: On the wide engine.
+WIDE_CYCLES = {CFU: 375_000, V2[0]: 2_650_000, V2[1]: 2_650_000}
 RUNS = [(model, image) for model in CYCLES for image in PICTURES] + [(CFU, image) for image in RECORDED]
 
 
@@ -75,6 +77,15 @@ def test_the_small_engine_gives_the_same(image):
     # One tensor is larger than its activation memory: it goes out, and comes back.
     stored = [block for block in frame["plan"].blocks if block.store is not None]
     assert [block.store.bytes for block in stored] == [80 * 80 * 8, 4]
+
+
+@pytest.mark.parametrize(("name", "image"), [
+    (CFU, PICTURES[0]), *(pytest.param(*run, marks=pytest.mark.slow) for run in RUNS if run != (CFU, PICTURES[0])),
+])  # fmt: skip
+def test_the_wide_engine_gives_the_same(name, image):
+    """In fewer cycles, where the bus does not set them."""
+    frame = run(name, image, ECP5_85F_WIDE)
+    assert right(name, image, frame) and frame["cycles"] <= WIDE_CYCLES.get(name, CYCLES[name])
 
 
 @pytest.mark.parametrize("name", CYCLES)

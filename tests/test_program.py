@@ -7,7 +7,7 @@ from amaranth.lib.wiring import In, Out
 from cocotb_harness import PATTERNS, cases_file, run_cocotb
 from hypothesis import strategies as st
 
-from narrows.hw.array import constant_load, weight_load
+from narrows.hw.array_ports import constant_load, weight_load
 from narrows.hw.config import EngineConfig
 from narrows.hw.program import (
     Kind,
