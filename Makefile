@@ -1,7 +1,10 @@
 # make sim        one picture through the simulated board: make sim [MODEL=net.tflite] [IMAGE=cat.png] [ARGS='--top 3']
 # make test       lint and the normal tests; make test-all adds the slow ones
 # make bitstream  builds for a board: make bitstream [BOARD=ulx3s-85f] [ARGS='--seeds 4']; make flash puts it there
+# make results    measures the tables of docs/results.md: make results MODELS=folder of published networks
+# make cycles     writes down the cycle counts that the tests expect, and says what changed
 # make setup      only the environment those two run in, in .venv
+# make docs       the documentation as a site, in build/site
 # make clean      removes what was built; `make distclean` the environment too
 
 VENV := .venv
@@ -10,7 +13,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # pytest's worker processes. Verilator builds dominate, so more than there are cores is slower.
 JOBS ?= 2
 
-.PHONY: setup sim bitstream flash test test-all lint types clean distclean
+.PHONY: setup sim bitstream flash test test-all results cycles lint browser types docs clean distclean
 .DEFAULT_GOAL := sim
 
 setup: $(VENV)/.narrows
@@ -43,11 +46,22 @@ bitstream: $(VENV)/.narrows-board
 flash: $(VENV)/.narrows-board
 	@$(BIN)/narrows flash $(if $(BOARD),--board $(BOARD)) $(ARGS)
 
-test: lint
+export CHROME
+
+test: lint browser
 	$(BIN)/pytest -n $(JOBS) -m 'not slow' $(ARGS)
 
-test-all: lint
+test-all: lint browser
 	$(BIN)/pytest -n $(JOBS) $(ARGS)
+
+results: $(VENV)/.narrows
+	@$(BIN)/narrows results $(if $(MODELS),--models $(MODELS)) --page docs/results.md $(ARGS)
+
+cycles: $(VENV)/.narrows-test
+	@$(BIN)/python tests/replay.py
+# Chromium, for the tests of a report's page.
+browser:
+	@.ci/browser
 
 lint: $(VENV)/.narrows-test
 	$(BIN)/ruff check .
@@ -60,6 +74,16 @@ types: $(VENV)/.narrows-test
 	@ln -sfn $(CURDIR)/sim build/types/narrows/sim
 	@ln -sfn $(CURDIR)/boards build/types/narrows/boards
 	$(BIN)/pyright
+
+$(VENV)/.narrows-docs: pyproject.toml | $(VENV)/pyvenv.cfg
+	@echo "installing what makes the documentation into $(VENV)"
+	@$(PIP) install --editable '.[docs]'
+	@touch $@ $(VENV)/.narrows
+
+# Not --quiet: what it does not print, --strict does not count.
+docs: $(VENV)/.narrows-docs
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+	@echo "build/site/index.html"
 
 clean:
 	rm -rf build .pytest_cache .ruff_cache .hypothesis *.egg-info

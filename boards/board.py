@@ -32,7 +32,8 @@ class Board:
     ``platform``: the class that knows its pins. ``clock``: the resource with its oscillator, of ``clock_mhz``. ``config``: the engine
     built for it if no other is asked for, with the SDRAM part it carries. ``button``: the resource that resets. ``lights``: resources
     for alive, busy and error. ``high``: pins to hold high, as resource, number and the name within. ``loader``: its name for
-    openFPGALoader. ``floorplan``: sites for multipliers and block RAMs.
+    openFPGALoader. ``floorplan``: sites for multipliers and block RAMs. ``dense``: ``config`` fills the chip, so its netlist has to leave
+    the router as much room as it can.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Board:
     high: tuple[tuple[str, int, str], ...] = ()
     loader: str
     floorplan: Floorplan | None = None
+    dense: bool = False
 
     @property
     def device(self) -> str:

@@ -89,3 +89,20 @@ def place(netlist: dict[str, Any], bels: Mapping[str, str], *, device: str, top:
             raise ValueError(f"The floorplan puts {name} and {taken[bel]} both on {bel}.")
         taken[bel] = name
         netlist["modules"][top]["cells"][name].setdefault("attributes", {})["BEL"] = bel
+
+
+def free_carries(netlist: dict[str, Any], top: str = "top") -> int:
+    """Disconnect the ends of carry chains that nothing looks at; how many there were.
+
+    Yosys gives each a net of its own, and the router adds a cell, of two LUTs, to bring it out of the chain.
+    """
+    module = netlist["modules"][top]
+    used = {bit for port in module.get("ports", {}).values() for bit in port["bits"]}
+    for cell in module["cells"].values():
+        used |= {bit for port, bits in cell["connections"].items() if cell["port_directions"][port] != "output" for bit in bits}
+    freed = 0
+    for cell in module["cells"].values():
+        if cell["type"] == "CCU2C" and cell["connections"]["COUT"][0] not in used:
+            cell["connections"]["COUT"] = ["x"]
+            freed += 1
+    return freed

@@ -19,4 +19,5 @@ ICEPI_ZERO = Board(
     config=ULX3S_25F.config,
     button=("button", 0),
     lights=(("led", 0), ("led", 1), ("led", 2)),
+    dense=True,
 )

@@ -27,6 +27,9 @@ NARROW_BIAS_BITS = 64 - MULTIPLIER_BITS - SHIFT_BITS
 #: Accumulators are the reference's int32, so no bound has to be proven.
 ACCUMULATOR_BITS = 32
 
+#: Cycles of a residual sum where one multiplier forms its three products: three parts of each.
+SUM_TURNS = 9
+
 
 def _power_of_two(value: int) -> bool:
     return value > 0 and value & (value - 1) == 0
@@ -42,7 +45,7 @@ class EngineConfig:
     ``products``: how the array forms products (hw/products.py): ``direct``, one from a multiplier, or ``fast``, two.
     ``requantisers``: results per cycle behind the array: one per slice, or, where ``pixels`` is 1, one for a few neighbours.
     ``depthwise_requantisers``: results per cycle behind the depthwise unit; with fewer than a third of ``group`` a 3x3 takes longer.
-    ``residual_lanes``: residual sums per cycle.
+    ``residual_lanes``: residual sums per cycle; with 0 there is one in nine cycles, for a fifth of a lane's logic.
     ``activation_words``: words of ``group`` bytes in activation memory, all banks together.
     ``line_words``: words in each of the three banks of the line buffers.
     ``weight_words``: words of ``outputs * group`` weights; ``constant_words``: words of ``outputs`` channels' constants.
@@ -84,8 +87,8 @@ class EngineConfig:
             raise ValueError(f"requantisers must equal outputs ({self.outputs}) unless pixels is 1, not {self.requantisers}.")
         if not 1 <= self.depthwise_requantisers <= self.group:
             raise ValueError(f"depthwise_requantisers must be 1 to group ({self.group}), not {self.depthwise_requantisers}.")
-        if self.residual_lanes < 1 or self.group % self.residual_lanes:
-            raise ValueError(f"residual_lanes must divide group ({self.group}), {self.residual_lanes} does not.")
+        if self.residual_lanes < 0 or (self.residual_lanes and self.group % self.residual_lanes):
+            raise ValueError(f"residual_lanes must be 0 or divide group ({self.group}), {self.residual_lanes} does not.")
         if self.activation_words < 1 or self.activation_words % self.pixels:
             raise ValueError(f"activation_words must be a positive multiple of pixels ({self.pixels}), not {self.activation_words}.")
         if self.products not in ("direct", "fast"):
@@ -134,6 +137,11 @@ class EngineConfig:
         return self.pixels * self.sharing
 
     @property
+    def sum_cycles(self) -> int:
+        """Cycles from one word's residual sum to the next one's."""
+        return self.group // self.residual_lanes if self.residual_lanes else self.group * SUM_TURNS
+
+    @property
     def bank_words(self) -> int:
         """Words in one bank of activation memory."""
         return self.activation_words // self.pixels
@@ -159,7 +167,7 @@ class EngineConfig:
 
 #: An engine for a chip of the LFE5U-25F's class: 28 multipliers, 56 block RAMs.
 ECP5_25F = EngineConfig(
-    group=4, outputs=4, pixels=1, requantisers=1, depthwise_requantisers=1, residual_lanes=1,
+    group=4, outputs=4, pixels=1, requantisers=1, depthwise_requantisers=1, residual_lanes=0,
     activation_words=8192, line_words=1024, constant_words=256,
 )  # fmt: skip
 

@@ -15,7 +15,7 @@ from narrows.hw.dma import BYTE_ADDRESS_BITS, COUNT_BITS
 from narrows.hw.line_buffer import LineFields
 from narrows.hw.pass_fields import pass_fields
 from narrows.hw.ports import OutputRange
-from narrows.hw.residual import ResidualFields
+from narrows.hw.residual_fields import ResidualFields
 from narrows.hw.stem_fields import StemFields
 from narrows.hw.walker import WalkFields
 

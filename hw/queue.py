@@ -1,6 +1,6 @@
 """Queues: in block RAM, read through the RAM's output register, and short ones without."""
 
-from amaranth.hdl import Module, Signal
+from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.fifo import SyncFIFOBuffered
 from amaranth.lib.wiring import In, Out
@@ -39,7 +39,11 @@ class Queue(wiring.Component):
             after.eq(level - asked), self.i.ready.eq(~full),
             ram.write_enable.eq(taken), ram.write_address.eq(write), ram.write_data.eq(self.i.payload),
         ]
-        m.d.sync += [write.eq(write + taken), level.eq(after + taken), full.eq(level + taken > self._depth - 2)]
+        # Both answers are ready when `taken`, which comes from far, chooses one.
+        m.d.sync += [
+            write.eq(write + taken), level.eq(after + taken),
+            full.eq(Mux(taken, level > self._depth - 3, level > self._depth - 2)),
+        ]
 
         # Cycle 2: it is asked for, if it has a place in front of `o`. Cycle 4: it comes.
         read, places, some = Signal(range(self._depth)), Signal(range(AHEAD + 1), init=AHEAD), Signal()

@@ -8,8 +8,8 @@
 The names in brackets are gemmlowp's.
 """
 
-from amaranth.hdl import C, Cat, Module, Mux, Signal, signed
-from amaranth.lib import wiring
+from amaranth.hdl import C, Cat, Module, Mux, Signal, Value, signed
+from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from narrows.hw.config import ACCUMULATOR_BITS, BIAS_BITS, MULTIPLIER_BITS
@@ -156,20 +156,27 @@ class Requantise(wiring.Component):
         # Cycles 9 to 11: the second one. Its amount is due a cycle early.
         m.d.comb += [divide.i.eq(high), divide.amount.eq(delayed(m, right, 1 + product.LATENCY))]
 
-        # Cycle 12: the zero point. The range is taken here and travels on.
-        total = Signal(signed(12), reset_less=True)
-        m.d.sync += total.eq(divide.o + self.range.zero_point)
-        lo, hi = delayed(m, self.range.lo, 1), delayed(m, self.range.hi, 1)
-
-        # Cycle 13: compare with both limits.
-        low, high_side, byte = Signal(reset_less=True), Signal(reset_less=True), Signal(8, reset_less=True)
-        m.d.sync += [low.eq(total < lo), high_side.eq(total > hi), byte.eq(total)]
-
-        # Cycle 14: choose.
-        clamped = Signal(8, reset_less=True)
-        m.d.sync += clamped.eq(Mux(low, delayed(m, lo, 1), Mux(high_side, delayed(m, hi, 1), byte)))
-        m.d.comb += self.o.eq(clamped)
+        # Cycles 12 to 14: to a byte within the range, which is taken here.
+        m.d.comb += self.o.eq(clamped_byte(m, divide.o, self.range))
         return m
+
+
+def clamped_byte(m: Module, value: Value, output: data.View) -> Signal:
+    """``clamp(value + zero_point, lo, hi)`` of ``value`` (signed, 11 bits) three cycles later; ``output`` is an
+    :data:`~narrows.hw.ports.OutputRange`, taken with ``value``."""
+    # Cycle 0: the zero point. The range travels on.
+    total = Signal(signed(12), reset_less=True)
+    m.d.sync += total.eq(value + output.zero_point)
+    lo, hi = delayed(m, output.lo, 1), delayed(m, output.hi, 1)
+
+    # Cycle 1: compare with both limits.
+    low, high_side, byte = Signal(reset_less=True), Signal(reset_less=True), Signal(8, reset_less=True)
+    m.d.sync += [low.eq(total < lo), high_side.eq(total > hi), byte.eq(total)]
+
+    # Cycle 2: choose.
+    clamped = Signal(8, reset_less=True)
+    m.d.sync += clamped.eq(Mux(low, delayed(m, lo, 1), Mux(high_side, delayed(m, hi, 1), byte)))
+    return clamped
 
 
 def channel_constants(*, bias: int, multiplier: int, shift: int) -> dict[str, int]:

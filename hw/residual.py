@@ -8,39 +8,17 @@ MBQM is the multiplication with two roundings of :mod:`narrows.hw.requantise`. A
 the first two are small products: ``((d << 20) * m + 2^30) >> 31`` is ``(d * m + 2^10) >> 11``.
 """
 
-from collections.abc import Mapping
-
-from amaranth.hdl import Cat, Module, Mux, Signal, signed
+from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.fifo import SyncFIFOBuffered
 from amaranth.lib.wiring import In, Out
 
-from narrows.hw.config import ACCUMULATOR_BITS, MULTIPLIER_BITS, SHIFT_BITS, EngineConfig
+from narrows.hw.config import ACCUMULATOR_BITS, MULTIPLIER_BITS, SHIFT_BITS, SUM_TURNS, EngineConfig
 from narrows.hw.delay import delayed
 from narrows.hw.multiplier import Multiplier
-from narrows.hw.ports import OutputRange
-from narrows.hw.requantise import MAX_SHIFT, MIN_SHIFT, Requantise, RoundingShift, output_range
-from narrows.network import Add, NarrowsError
-
-#: Shifts of the two inputs: the larger input's factor is a half, so never to the left.
-MIN_INPUT_SHIFT, MAX_INPUT_SHIFT = -31, 0
-
-#: What the residual of a block needs. ``enable`` 0: projected words pass unchanged. ``signed``: bytes are int8, not
-#: uint8. 1: the projected word, 2: the shortcut. ``z1``, ``z2``: zero points in the type's range; ``m1``, ``m2``,
-#: ``mo``: 0..2^31-1; ``s1``, ``s2``: -31..0; ``so``: -31..1, TensorFlow Lite's shifts, positive is left.
-ResidualFields = data.StructLayout({
-    "enable": 1,
-    "signed": 1,
-    "z1": signed(9),
-    "z2": signed(9),
-    "m1": MULTIPLIER_BITS,
-    "m2": MULTIPLIER_BITS,
-    "mo": MULTIPLIER_BITS,
-    "s1": signed(SHIFT_BITS),
-    "s2": signed(SHIFT_BITS),
-    "so": signed(SHIFT_BITS),
-    "range": OutputRange,
-})
+from narrows.hw.requantise import Requantise, RoundingShift
+from narrows.hw.residual_fields import ResidualFields
+from narrows.hw.residual_turns import ResidualTurns
 
 #: Bits of a scaled input: 9 of the difference, 20 of the shift.
 _SCALED_BITS = 29
@@ -149,10 +127,10 @@ class ResidualAdd(wiring.Component):
     Stream ``i`` has ``a`` (the projected word), ``b`` (the shortcut, ignored without ``enable``), channel 0 lowest, and
     ``tag`` (``tag_width`` bits, 1 or more), which comes out unchanged beside the word's ``data`` on stream ``o``.
 
-    ``config.residual_lanes`` sums per cycle: a word takes ``word_cycles`` cycles, words back to back lose none, and
-    back-pressure loses nothing (words start only while the output queue has room for them). Latency from the
-    first cycle a word is on ``i`` to the first it is on ``o``: ``latency`` cycles. Without ``enable`` a word takes
-    one cycle and appears ``BYPASS_LATENCY`` cycles later.
+    With lanes, ``config.residual_lanes`` sums per cycle, else a sum in some cycles: a word takes ``config.sum_cycles`` cycles, words back
+    to back lose none, and back-pressure loses nothing (words start only while the output queue has room for them). Latency from the
+    first cycle a word is on ``i`` to the first it is on ``o``: ``latency(config)`` cycles; without lanes, only if the word before has
+    left or comes just before, else up to eight more. Without ``enable`` a word takes one cycle and appears ``BYPASS_LATENCY`` cycles later.
 
     ``fields`` may change only while ``busy`` is low and no word is offered on ``i``: ``busy`` is high from the cycle
     after a word's start until the cycle after it has been taken from ``o``.
@@ -163,11 +141,9 @@ class ResidualAdd(wiring.Component):
     def __init__(self, *, config: EngineConfig, tag_width: int):
         if tag_width < 1:
             raise ValueError(f"tag_width must be 1 bit or more, not {tag_width}.")
-        self._lanes = config.residual_lanes
-        self.word_cycles = config.group // config.residual_lanes
-        self.latency = self.word_cycles + 1 + ResidualLane.LATENCY + self.BYPASS_LATENCY
-        # A word holds its place from its start to the cycle after it is taken.
-        self._depth = -(-(self.latency + 1) // self.word_cycles)
+        self._lanes, self._parts = config.residual_lanes, config.group // (config.residual_lanes or 1)
+        # A word holds its place from its start to the cycle after it is taken. A few more keep words without a sum going.
+        self._depth = max(-(-(self.latency(config) + 1) // config.sum_cycles), self.BYPASS_LATENCY + 1)
         bits = 8 * config.group
         super().__init__({
             "i": In(stream.Signature(data.StructLayout({"a": bits, "b": bits, "tag": tag_width}))),
@@ -175,6 +151,13 @@ class ResidualAdd(wiring.Component):
             "fields": In(ResidualFields),
             "busy": Out(1),
         })
+
+    @classmethod
+    def latency(cls, config: EngineConfig) -> int:
+        """Cycles from a word's first on ``i`` to its first on ``o``, with ``enable``."""
+        if config.residual_lanes:
+            return config.sum_cycles + 1 + ResidualLane.LATENCY + cls.BYPASS_LATENCY
+        return config.sum_cycles - SUM_TURNS + 1 + ResidualTurns.LATENCY + cls.BYPASS_LATENCY
 
     def elaborate(self, platform):
         m = Module()
@@ -190,39 +173,37 @@ class ResidualAdd(wiring.Component):
         m.d.sync += [places.eq(after), some.eq(after != 0)]
         m.d.comb += [after.eq(places - started + left), left.eq(self.o.valid & self.o.ready), self.busy.eq(places != self._depth)]
 
-        # Each cycle one part of the word on offer; it is taken with its last part.
-        part = Signal(range(self.word_cycles))
+        # One part of the word on offer after another, each for a cycle or some; `go`: its last one. The word is taken with its last part.
+        part = Signal(range(self._parts))
         first, last, go = Signal(), Signal(), Signal()
         m.d.comb += [
             first.eq(part == 0),
-            last.eq((part == self.word_cycles - 1) | ~enable),
-            self.i.ready.eq(last & (~first | some)),
-            go.eq(self.i.valid & (~first | some)),
-            started.eq(go & first),
-            tags.w_en.eq(go & last),
-            tags.w_data.eq(self.i.p.tag),
+            last.eq((part == self._parts - 1) | ~enable),
         ]
+        may = ~first | some
+        if self._lanes:
+            m.d.comb += [self.i.ready.eq(last & may), go.eq(self.i.valid & may), started.eq(go & first)]
+        else:
+            m.submodules.turns = turns = ResidualTurns()
+            m.d.comb += [
+                turns.start.eq(self.i.valid & may & enable), turns.fields.eq(self.fields),
+                turns.a.eq(self.i.p.a.word_select(part, 8)), turns.b.eq(self.i.p.b.word_select(part, 8)),
+                self.i.ready.eq(Mux(enable, last & turns.last, may)), go.eq(Mux(enable, turns.last, self.i.valid & may)),
+                started.eq(Mux(enable, turns.start & turns.ready & first, go)),
+            ]
+        m.d.comb += [tags.w_en.eq(go & last), tags.w_data.eq(self.i.p.tag)]
         with m.If(go & enable):
             m.d.sync += part.eq(Mux(last, 0, part + 1))
+        sums, summed = self._in_cycles(m, part, going=go & enable) if self._lanes else (turns.o, turns.o_valid)
 
-        # The lanes' parts of a word gather from the top down to its bottom bits.
-        lanes = [ResidualLane() for _ in range(self._lanes)]
-        going = delayed(m, go & enable, 1, name="going", reset_less=False)
-        for n, lane in enumerate(lanes):
-            m.submodules[f"lane{n}"] = lane
-            m.d.comb += [
-                lane.valid.eq(going),
-                lane.a.eq(delayed(m, self.i.p.a.word_select(part * self._lanes + n, 8), 1, name=f"a{n}")),
-                lane.b.eq(delayed(m, self.i.p.b.word_select(part * self._lanes + n, 8), 1, name=f"b{n}")),
-                lane.fields.eq(self.fields),
-            ]
+        # The parts of a word gather from the top down to its bottom bits.
         gathered = Signal(bits, reset_less=True)
-        parts = Signal(range(self.word_cycles))
+        parts = Signal(range(self._parts))
         complete = Signal()
-        with m.If(lanes[0].o_valid):
-            m.d.sync += gathered.eq(Cat(gathered, *(lane.o for lane in lanes))[8 * self._lanes :])
-            m.d.sync += parts.eq(Mux(parts == self.word_cycles - 1, 0, parts + 1))
-        m.d.sync += complete.eq(lanes[0].o_valid & (parts == self.word_cycles - 1))
+        with m.If(summed):
+            m.d.sync += gathered.eq(Cat(gathered, sums)[len(sums) :])
+            m.d.sync += parts.eq(Mux(parts == self._parts - 1, 0, parts + 1))
+        m.d.sync += complete.eq(summed & (parts == self._parts - 1))
 
         # Queues and output.
         m.d.comb += [
@@ -236,48 +217,16 @@ class ResidualAdd(wiring.Component):
         ]
         return m
 
-
-def residual_fields(layer: Add, *, a_index: int = 0) -> dict[str, int | Mapping[str, int]]:
-    """The values of :data:`ResidualFields` for ``layer``; ``layer.inputs[a_index]`` is the projected tensor.
-
-    Raises :class:`~narrows.network.NarrowsError` for what the hardware can't compute exactly.
-    """
-    if a_index not in (0, 1):
-        raise ValueError(f"An addition has inputs 0 and 1, no {a_index}.")
-    where = f"Operator {layer.op} ({layer.name})"
-    for tensor in (*layer.inputs, layer.output):
-        if tensor.dtype != layer.output.dtype:
-            raise NarrowsError(f"{where} adds {tensor.dtype} ({tensor.name}) into {layer.output.dtype}; it needs one type.")
-        lowest = -128 if tensor.dtype == "int8" else 0
-        if not lowest <= tensor.zero_point <= lowest + 255:
-            raise NarrowsError(f"{where}: the zero point {tensor.zero_point} of {tensor.name} is no {tensor.dtype}.")
-    inputs = ((layer.inputs[0], layer.m1), (layer.inputs[1], layer.m2))
-    (a, (m1, s1)), (b, (m2, s2)) = inputs[a_index], inputs[1 - a_index]
-    mo, so = layer.mo
-    limits = (MIN_INPUT_SHIFT, MAX_INPUT_SHIFT)
-    for name, multiplier, shift, (least, most) in (
-        (a.name, m1, s1, limits),
-        (b.name, m2, s2, limits),
-        (layer.output.name, mo, so, (MIN_SHIFT, MAX_SHIFT)),
-    ):
-        if not 0 <= multiplier < 1 << MULTIPLIER_BITS:
-            raise NarrowsError(f"{where}: the multiplier {multiplier} of {name} is not within 0..2^31-1 (a subtraction?).")
-        if not least <= shift <= most:
-            raise NarrowsError(f"{where}: the shift {shift} of {name} is outside {least}..{most}: its scale is out of proportion.")
-    try:
-        limit = output_range(zero_point=int(layer.zero_point), lo=int(layer.lo), hi=int(layer.hi))
-    except ValueError as error:
-        raise NarrowsError(f"{where}: {error}") from error
-    return {
-        "enable": 1,
-        "signed": int(layer.output.dtype == "int8"),
-        "z1": int(a.zero_point),
-        "z2": int(b.zero_point),
-        "m1": int(m1),
-        "m2": int(m2),
-        "mo": int(mo),
-        "s1": int(s1),
-        "s2": int(s2),
-        "so": int(so),
-        "range": limit,
-    }
+    def _in_cycles(self, m: Module, part: Value, *, going: Value) -> tuple[Value, Value]:
+        """A part every cycle that is ``going``: the sums of its bytes, and whether they are there."""
+        lanes = [ResidualLane() for _ in range(self._lanes)]
+        going = delayed(m, going, 1, name="going", reset_less=False)
+        for n, lane in enumerate(lanes):
+            m.submodules[f"lane{n}"] = lane
+            m.d.comb += [
+                lane.valid.eq(going),
+                lane.a.eq(delayed(m, self.i.p.a.word_select(part * self._lanes + n, 8), 1, name=f"a{n}")),
+                lane.b.eq(delayed(m, self.i.p.b.word_select(part * self._lanes + n, 8), 1, name=f"b{n}")),
+                lane.fields.eq(self.fields),
+            ]
+        return Cat(lane.o for lane in lanes), lanes[0].o_valid

@@ -10,7 +10,8 @@ from narrows.hw.config import EngineConfig
 from narrows.hw.delay import delayed
 from narrows.hw.ports import activation_write
 from narrows.hw.queue import Queue
-from narrows.hw.residual import ResidualAdd, ResidualFields
+from narrows.hw.residual import ResidualAdd
+from narrows.hw.residual_fields import ResidualFields
 from narrows.hw.stream_register import StreamRegister
 from narrows.hw.walker import Walker, WalkFields
 

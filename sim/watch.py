@@ -39,4 +39,4 @@ def named(intervals: Iterable[CInterval], lines: Sequence[str]) -> list[Interval
     """``intervals`` line by line, each line's in order of time."""
     names = {bit: name for name, bit in WATCHED.items()}
     ordered = sorted(intervals, key=lambda interval: (interval.line, interval.begin))
-    return [Interval(lines[found.line], names[found.bit], found.begin, found.end, found.busy) for found in ordered]
+    return [Interval(lines[int(found.line)], names[found.bit], found.begin, found.end, found.busy) for found in ordered]

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Self, TypeVar
 import numpy as np
 
 from narrows import cycles as cycle_model
-from narrows.board_port import Board, find_config, open_board, read_outputs
+from narrows.board_port import Board, find_config, open_board, picture_bytes, read_outputs, size_words
 from narrows.compiler import Program
 from narrows.device import Frame, Progress
 from narrows.hw.config import EngineConfig
@@ -127,13 +127,14 @@ class Device:
         """``model`` (a .tflite file) compiled for this device, loaded, and ready to be given tensors or pictures."""
         from narrows.interpreter import Interpreter
 
-        return Interpreter(self, model, slices=slices, progress=progress)
+        # pyright knows this class under two names: see the Makefile's `types`.
+        return Interpreter(self, model, slices=slices, progress=progress)  # pyright: ignore[reportArgumentType]
 
     def run(self, *pictures: np.ndarray, progress: Progress | None = None) -> Frame:
         """Run the loaded program once: each picture has the shape and type of the network's input, and there are as many as the plan has
         images, or fewer, which are repeated then. A program of a stream gives the outputs of the run before: use :meth:`stream`."""
         program = self._loaded()
-        batch = [_bytes(program, picture) for picture in pictures]
+        batch = [picture_bytes(program.plan, picture) for picture in pictures]
         if not 0 < len(batch) <= program.plan.images:
             raise NarrowsError(f"The program takes {program.plan.images} pictures at once, not {len(batch)}.")
         return self._again(lambda board: self._frame(board, batch, lambda: None, progress))
@@ -147,7 +148,7 @@ class Device:
         plan, waiting, before = program.plan, list[list[bytes]](), list[bytes]()
 
         def take(count: int) -> None:
-            while len(waiting) < count and (batch := [_bytes(program, picture) for picture in islice(source, plan.images)]):
+            while len(waiting) < count and (batch := [picture_bytes(program.plan, picture) for picture in islice(source, plan.images)]):
                 waiting.append(batch)
 
         def ahead() -> list[bytes] | None:
@@ -196,7 +197,8 @@ class Device:
         outputs = read_outputs(board, program.plan)
         runs, words = len(program.plan.blocks), len(NAMES)
         counts = board.read_counters([run * WORDS + number for run in range(runs) for number in range(words)])
-        rows = tuple(dict(zip(NAMES, counts[run * words : (run + 1) * words], strict=True)) for run in range(runs))
+        values = [counts[run * words : (run + 1) * words] for run in range(runs)]
+        rows = tuple({str(name): count for name, count in zip(NAMES, run, strict=True)} for run in values)
         frame = Frame(outputs, board.read_registers([Register.CYCLES])[0], rows)
         self._last = batch
         return frame
@@ -237,7 +239,7 @@ class Device:
         def report(done: int, total: int) -> None:
             if progress is not None:
                 seconds = f"{line[0] * total / len(program.image):.1f} s at {self._baud / 1e6:g} Mbaud; a picture takes {line[1]:.2f} s"
-                progress(f"sending {_size(total)} of program ({seconds}), {_size(done)} sent", done / total)
+                progress(f"sending {size_words(total)} of program ({seconds}), {size_words(done)} sent", done / total)
 
         sent = board.upload(program.address, program.image, progress=report)
         board.watch(self._limit)
@@ -290,16 +292,3 @@ class Device:
                 self.close()
                 raise
         raise AssertionError
-
-
-def _bytes(program: Program, picture: np.ndarray) -> bytes:
-    """A picture as it lies in memory, which is of words of two bytes."""
-    tensor = program.plan.blocks[0].block.input
-    if picture.shape != tensor.shape or picture.dtype.name != tensor.dtype:
-        raise NarrowsError(f"The picture is {picture.dtype} {list(picture.shape)}, the network takes {tensor.dtype} {list(tensor.shape)}.")
-    data = np.ascontiguousarray(picture).tobytes()
-    return data + bytes(len(data) % 2)
-
-
-def _size(count: int) -> str:
-    return f"{count / 1e6:.2f} MB" if count >= 100_000 else f"{count / 1e3:.1f} KB"

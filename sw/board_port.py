@@ -8,7 +8,7 @@ from typing import Protocol
 
 import numpy as np
 
-from narrows.hw.config import ECP5_25F, EngineConfig
+from narrows.hw.config import ECP5_25F, ECP5_85F_WIDE, EngineConfig
 from narrows.hw.sdram_timing import PARTS
 from narrows.hw.top import Status
 from narrows.link import open_link
@@ -37,6 +37,20 @@ class Board(Protocol):
     def reset(self) -> None: ...
 
 
+def picture_bytes(plan: Plan, picture: np.ndarray) -> bytes:
+    """A picture of the shape and type of the network's input as it lies in memory, which is of words of two bytes."""
+    tensor = plan.blocks[0].block.input
+    if picture.shape != tensor.shape or picture.dtype.name != tensor.dtype:
+        raise NarrowsError(f"The picture is {picture.dtype} {list(picture.shape)}, the network takes {tensor.dtype} {list(tensor.shape)}.")
+    data = np.ascontiguousarray(picture).tobytes()
+    return data + bytes(len(data) % 2)
+
+
+def size_words(count: int) -> str:
+    """So many bytes for people: KB of 1000 and MB."""
+    return f"{count / 1e6:.2f} MB" if count >= 100_000 else f"{count / 1e3:.1f} KB"
+
+
 def read_outputs(board: Board, plan: Plan) -> tuple[np.ndarray, ...]:
     """The network's output for every image, in its shape and type, put together of what the runs left in external memory."""
     tensor = next(run.block.output for run in plan.blocks if run.store == plan.outputs[0].store)
@@ -57,7 +71,7 @@ def looks_like_a_port(name: str) -> bool:
 def find_config(identity: Identity) -> EngineConfig:
     """The built-in engine that ``identity`` is of, at whatever clock and with whatever memory part, or :class:`NarrowsError`."""
     mhz = int(identity.clock_hz / 1e6)
-    for base in (EngineConfig(), ECP5_25F):
+    for base in (EngineConfig(), ECP5_85F_WIDE, ECP5_25F):
         for part in PARTS:
             for clock in (mhz, mhz + 1):
                 config = replace(base, sdram=part, sdram_mhz=clock)

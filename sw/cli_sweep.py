@@ -1,4 +1,4 @@
-"""The command line's part for figures of many networks and engines: ``narrows sweep``."""
+"""The command line's part for figures of many networks and engines: ``narrows sweep`` and ``narrows results``."""
 
 from __future__ import annotations
 
@@ -75,9 +75,55 @@ def sweep(
     finish(result, json_file, print_sweep)
 
 
+def results(
+    models: Annotated[
+        Path | None,
+        typer.Option("--models", "-m", metavar="FOLDER", help="The published networks (.tflite). Without: only the embedded one.",
+                     show_default=False),
+    ] = None,
+    page: Annotated[
+        Path | None,
+        typer.Option("--page", "-p", metavar="FILE", help="Put the tables between this file's markers, as in docs/results.md.",
+                     show_default=False),
+    ] = None,
+    config: Config = None,
+    clock: Clock = None,
+    debug: Debug = False,
+) -> None:
+    """Measure the tables of docs/results.md: simulate networks and explain their cycles.
+
+    Each network runs on the simulated board three times: one image, a batch of
+    four, a stream of four. Then block by block: cycles counted, what the array, the
+    depthwise unit and the bus need at least, and the reason for a gap over 5 %.
+    Files that hold no classifier for this engine are left out, and named.
+
+    Without --page the tables go to the standard output. With it, tables that need
+    models which are not there stay as they are.
+    """
+    with errors(debug), report.progress() as progress:
+        from narrows.results import make_results, sweep_section, write
+        from narrows.sim.build import build_directory
+
+        manifests = sorted(build_directory().glob("*/manifest.json"))
+        chosen = engine(config, clock)
+        sections, left_out = make_results(
+            models, embedded=page is None or models is not None, manifests=manifests, config=chosen, progress=progress
+        )  # fmt: skip
+        if page is not None:
+            write(page, sections | {"sweep": sweep_section(chosen, progress)})
+    if page is None:
+        typer.echo("\n\n".join("\n".join([f"## {name}", "", *lines]) for name, lines in sections.items()))
+    for words in left_out:
+        typer.echo(f"left out: {words}", err=True)
+
+
 def register(app: typer.Typer) -> None:
     """Add the commands to the program."""
     app.command(
         epilog="[dim]Examples:[/]\n\nnarrows sweep\n\nnarrows sweep --width 1.0 --resolution 224 --stream\n\n"
-        "narrows sweep --fit ulx3s-85f --width 1.0 --json sweep.json\n\nnarrows sweep net.tflite --fit ulx3s-25f"
+        "narrows sweep --fit ulx3s-85f --width 1.0 --json sweep.json\n\nnarrows sweep net.tflite --stream"
     )(sweep)
+    app.command(
+        epilog="[dim]Examples:[/]\n\nnarrows results\n\nnarrows results --models models\n\n"
+        "narrows results --models models --page docs/results.md"
+    )(results)

@@ -29,7 +29,7 @@ from narrows.hw.line_buffer import line_fields
 from narrows.hw.pass_fields import pass_values
 from narrows.hw.program import WIDE, Kind, fits_rings, header, lane_bytes, lanes
 from narrows.hw.requantise import output_range
-from narrows.hw.residual import residual_fields
+from narrows.hw.residual_fields import residual_fields
 from narrows.hw.stem_fields import stem_fields
 from narrows.hw.walker import walk_fields
 from narrows.network import Conv, Pool, Tensor

@@ -12,7 +12,7 @@ from narrows.hw.array import array_latency
 from narrows.hw.array_ports import ACTIVATION_DELAY, sum_delay
 from narrows.hw.config import EngineConfig
 from narrows.hw.depthwise import DepthwiseUnit
-from narrows.hw.residual import ResidualAdd, ResidualLane
+from narrows.hw.residual import ResidualAdd
 from narrows.hw.sdram_io import IO_LATENCY
 from narrows.hw.sdram_rows import IDLE_CYCLES
 from narrows.hw.sdram_timing import SdramTiming
@@ -158,14 +158,12 @@ class Latencies:
     @classmethod
     def of(cls, config: EngineConfig, timing: SdramTiming) -> Latencies:
         """Those of an engine and its memory."""
-        sum_cycles = config.group // config.residual_lanes
-        residual = sum_cycles + 1 + ResidualLane.LATENCY + ResidualAdd.BYPASS_LATENCY
         word = 2 + array_latency(config)
         return cls(
             fire_to_expanded=word + WORD_TO_EXPANDED,
             fire_to_written=word + WRITEBACK_QUEUES + ResidualAdd.BYPASS_LATENCY,
-            fire_to_summed=word + WRITEBACK_QUEUES + WRITEBACK_SHORTCUT + residual,
-            sum_cycles=sum_cycles,
+            fire_to_summed=word + WRITEBACK_QUEUES + WRITEBACK_SHORTCUT + ResidualAdd.latency(config),
+            sum_cycles=config.sum_cycles,
             tap_to_write=DepthwiseUnit.latency(config),
             pop_to_loaded=config.outputs + LOADED_REGISTERS,
             read_to_word=READ_TO_WORD + IO_LATENCY + timing.cas_latency,

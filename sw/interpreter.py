@@ -8,7 +8,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -129,7 +129,7 @@ class Interpreter:
         index = self._model.outputs[0]
         scores, tensor = self._values[index].reshape(-1), self._model.tensors[index]
         best = np.argsort(-scores.astype(np.float64), kind="stable")[:top]
-        names: Sequence[str | None] = self._names or ()
+        names = self._names or []
         return [Answer(int(n), names[n] if n < len(names) else None, scores[n].item(), real(tensor, scores[n])) for n in best]
 
     def _listed(self, indices: Iterable[int]) -> str:

@@ -14,7 +14,7 @@ import time
 import zlib
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from typing import Self
+from typing import Any, Self
 
 from narrows.hw.config import EngineConfig
 from narrows.hw.link_protocol import Command
@@ -222,7 +222,7 @@ def open_link(url: str, *, baud: int = BAUD, block: int = BLOCK, patience: float
 
     remote = "://" in url
     # A second program at the same serial port would read half of the replies; systems that can refuse it.
-    options = {} if remote or os.name != "posix" else {"exclusive": True}
+    options: dict[str, Any] = {} if remote or os.name != "posix" else {"exclusive": True}
     try:
         port = serial.serial_for_url(url, baudrate=baud, timeout=0.02, write_timeout=5, **options)
     except (serial.SerialException, ValueError) as error:

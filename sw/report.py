@@ -73,6 +73,7 @@ def print_run(result: dict[str, Any]) -> None:
         ("frames per second", f"{result['frames_per_second']:.1f}", f"at {clock} MHz{_routed(result)}"),
         ("utilisation", f"{result['utilisation']:.1%}", f"{result['macs'] / 1e6:.2f} M MAC on {result['multipliers']} multipliers"),
         ("where the time went", time_bar(result, out.encoding), _shares(result)),
+        ("depthwise unit", f"{result['depthwise_busy'] / result['cycles']:.1%}", "of the cycles, beside the array"),
         ("roofline", f"{result['roofline']['attained']:.1%}", _roofline(result["roofline"])),
         ("external memory", _bytes(result["dram_read_bytes"] // images), f"read, {_bytes(result['dram_write_bytes'] // images)} written"),
         ("  of block interiors", _bytes(result["interior_bytes_to_dram"]), "to external memory"),
@@ -88,10 +89,8 @@ def _routed(result: dict[str, Any]) -> str:
 
 
 def _shares(result: dict[str, Any]) -> str:
-    """The parts of the time in words, and the depthwise unit's, which works beside the array."""
-    time, cycles = result["time"], result["cycles"]
-    words = [f"{words} {time[key] / cycles:.1%}" for key, words in TIME.items()]
-    return f"{', '.join(words)}; depthwise unit {result['depthwise_busy'] / cycles:.1%}"
+    """The parts of the time in words."""
+    return ", ".join(f"{words} {result['time'][key] / result['cycles']:.1%}" for key, words in TIME.items())
 
 
 def _roofline(roof: dict[str, Any]) -> str:

@@ -40,12 +40,12 @@ def short(value: float) -> str:
 
 
 def silhouette(block: dict[str, Any]) -> list[tuple[float, float]]:
-    """The outline of a block in a field of 100 x 56: as high as its tensors have channels (logarithms), input left, output right."""
+    """The outline of a block in a field of 100 x 56: as high as the square roots of its tensors' channels, input left, output right."""
     ends = (block["input"][2], (block["interior"] or block["output"])[2], block["output"][2])
-    left, middle, right = (min(max(6 * (math.log2(channels) - 1), 4), 56) for channels in ends)
-    across, heights = (4, 34, 66, 96), (left, middle, middle, right)
+    left, middle, right = (min(max(1.55 * math.sqrt(channels), 4), 56) for channels in ends)
+    across, heights = (4.0, 34.0, 66.0, 96.0), (left, middle, middle, right)
     if not block["interior"]:
-        across, heights = (4, 96), (left, right)
+        across, heights = (4.0, 96.0), (left, right)
     upper = [(x, round(28 - height / 2, 1)) for x, height in zip(across, heights, strict=True)]
     return upper + [(x, round(56 - y, 1)) for x, y in reversed(upper)]
 

@@ -93,7 +93,10 @@ def picture_url(value: np.ndarray) -> str | None:
     image = Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
     large = max(image.size) > 128
     buffer = io.BytesIO()
-    image.save(buffer, **({"format": "JPEG", "quality": 88} if large else {"format": "PNG", "optimize": True}))
+    if large:
+        image.save(buffer, "JPEG", quality=88)
+    else:
+        image.save(buffer, "PNG", optimize=True)
     return f"data:image/{'jpeg' if large else 'png'};base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 
@@ -122,7 +125,7 @@ def _bytes(value: float) -> str:
 #: How numbers are written.
 FORMATS = {
     "count": _count, "bytes": _bytes, "percent": lambda value: f"{value:.1%}", "one": lambda value: f"{value:.1f}",
-    "two": lambda value: f"{value:.2f}", "mega": lambda value: f"{value / 1e6:.2f}{SPACE}M",
+    "three": lambda value: f"{value:.3f}", "mega": lambda value: f"{value / 1e6:.2f}{SPACE}M",
 }  # fmt: skip
 
 

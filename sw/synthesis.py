@@ -15,7 +15,7 @@ from amaranth.hdl import Elaboratable
 from narrows import boards, hw
 from narrows.bitstream_cache import cached, digest, file_digest
 from narrows.boards.board import Board, Gateware
-from narrows.boards.ecp5 import BLOCK_RAMS, MULTIPLIERS, place, placeable
+from narrows.boards.ecp5 import BLOCK_RAMS, MULTIPLIERS, free_carries, place, placeable
 from narrows.hw.config import EngineConfig
 from narrows.network import NarrowsError
 from narrows.sim.build import Progress
@@ -77,7 +77,7 @@ def elaborate(
 def synthesise(design: Design, *, parent: Path, runner: Runner, progress: Progress) -> Netlist:
     """The netlist of ``design``, with the board's floorplan."""
     yosys = find_tool("yosys")
-    floorplan = design.board.floorplan
+    floorplan, dense = design.board.floorplan, design.board.dense
 
     def make(folder: Path) -> None:
         progress("synthesising (Yosys)", 0.1)
@@ -87,6 +87,8 @@ def synthesise(design: Design, *, parent: Path, runner: Runner, progress: Progre
         (folder / "top.il").unlink()
         netlist = json.loads((folder / "yosys.json").read_text())
         (folder / "yosys.json").unlink()
+        if dense:
+            free_carries(netlist)
         if floorplan is not None:
             try:
                 place(netlist, floorplan(placeable(netlist)), device=design.board.device)
@@ -96,7 +98,7 @@ def synthesise(design: Design, *, parent: Path, runner: Runner, progress: Progre
         info = {"resources": count(netlist), "clocks": clock_nets(netlist), "sha256": file_digest(folder / "netlist.json")}
         (folder / "info.json").write_text(json.dumps(info))
 
-    key = digest(file_digest(design.folder / "top.il"), _SCRIPT, yosys.version, floorplan and (design.board.name, _sources()))
+    key = digest(file_digest(design.folder / "top.il"), _SCRIPT, yosys.version, (floorplan or dense) and (design.board.name, _sources()))
     folder = cached(parent, f"netlist-{key}", make)
     return Netlist(folder, **json.loads((folder / "info.json").read_text()))
 

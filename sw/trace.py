@@ -37,7 +37,7 @@ _NAMES = {
     "stem": "patches of the picture", "load": "tensor", "program": "program", "read": "read", "write": "write", "refresh": "refresh",
 }  # fmt: skip
 
-#: Pauses of so many cycles never end a slice. Less than lies between the work of two blocks in any unit that a block waits for.
+#: Pauses of so many cycles never end a slice. The work of two blocks is further apart, in any unit that a block waits for.
 PAUSE = 8
 
 #: Slices at most, which are some 130 bytes each: longer pauses are passed over until there are no more than these.
@@ -69,8 +69,7 @@ def trace(intervals: Sequence[Interval], runs: Sequence[dict[str, Any]], *, cloc
         put("blocks", run["name"], run["begin"], run["begin"] + run["cycles"], {"cycle": run["begin"], "cycles": run["cycles"], **waits})
     for one in intervals:
         run = runs[max(bisect_right(borders, one.begin) - 1, 0)]
-        name = _NAMES.get(one.what, run["name"])
-        put(one.line, name, one.begin, one.end, {"cycle": one.begin, "busy": one.busy, "block": run["name"]})
+        put(one.line, _NAMES.get(one.what) or run["name"], one.begin, one.end, {"cycle": one.begin, "busy": one.busy, "block": run["name"]})
     return {"displayTimeUnit": "ns", "otherData": {"clock_mhz": clock_mhz, "longest_pause": pause}, "traceEvents": events}
 
 
@@ -100,9 +99,9 @@ def joined(intervals: Sequence[Interval], borders: Sequence[int], pause: int) ->
 
 def write_trace(path: Path, traced: dict[str, Any]) -> None:
     """A line per event, without spaces. Raises :class:`NarrowsError`."""
-    compact = {"separators": (",", ":")}
-    head = json.dumps({key: value for key, value in traced.items() if key != "traceEvents"}, **compact)[:-1]
-    body = ",\n".join(json.dumps(event, **compact) for event in traced["traceEvents"])
+    encode = json.JSONEncoder(separators=(",", ":")).encode
+    head = encode({key: value for key, value in traced.items() if key != "traceEvents"})[:-1]
+    body = ",\n".join(map(encode, traced["traceEvents"]))
     try:
         path.write_text(f'{head},"traceEvents":[\n{body}\n]}}\n')
     except OSError as error:

@@ -10,7 +10,7 @@ from cocotb.triggers import FallingEdge
 from cocotb_harness import Sink, Source, all_patterns, cases, finish, pack, start
 
 from narrows import kernels
-from narrows.hw.residual import ResidualFields
+from narrows.hw.residual_fields import ResidualFields
 
 GROUP, WORD_CYCLES, LATENCY, BYPASS_LATENCY, TAG_BITS = (
     int(os.environ[name]) for name in ("GROUP", "WORD_CYCLES", "LATENCY", "BYPASS_LATENCY", "TAG_BITS")

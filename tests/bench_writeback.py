@@ -15,7 +15,7 @@ from test_writeback import CONFIGS
 from narrows import kernels
 from narrows.hw.activation_memory import ANSWER_LATENCY, activation_read
 from narrows.hw.ports import activation_write
-from narrows.hw.residual import ResidualFields
+from narrows.hw.residual_fields import ResidualFields
 from narrows.hw.walker import WalkFields
 from narrows.hw.writeback import DEPTH, Ends
 
@@ -166,7 +166,7 @@ async def rate(dut, residual: bool) -> None:
     """Nothing but the residual's lanes limits the pace."""
     await setup(dut)
     cycles = await run(dut, LARGE | {"residual": residual})
-    step = GROUP // CONFIG.residual_lanes if residual else 1
+    step = CONFIG.sum_cycles if residual else 1
     assert {after - before for before, after in itertools.pairwise(cycles)} == {step}
 
 

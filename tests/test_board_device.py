@@ -20,7 +20,7 @@ from narrows.board_device import Device
 from narrows.board_port import find_config
 from narrows.compiler import Program
 from narrows.golden import run_network
-from narrows.hw.config import ECP5_25F, EngineConfig
+from narrows.hw.config import ECP5_25F, ECP5_85F_WIDE, EngineConfig
 from narrows.hw.counters import NAMES
 from narrows.link import BLOCK, Link
 from narrows.link_frame import LinkError, line_seconds
@@ -232,7 +232,10 @@ def test_built_in_engines_are_recognised():
     identity = Link(wire, patience=0.02, baud=10**9, clock=wire.clock).identity
     with pytest.raises(NarrowsError, match=f"{SMALL.digest} is none of the built-in ones: name the file"):
         find_config(identity)
-    for base, part, clock, hertz in ((EngineConfig(), "any-256M-75", 115, 115_000_000), (ECP5_25F, "W9825G6KH-6", 133, 132_812_500)):
+    for base, part, clock, hertz in (
+        (EngineConfig(), "any-256M-75", 115, 115_000_000), (ECP5_25F, "W9825G6KH-6", 133, 132_812_500),
+        (ECP5_85F_WIDE, "any-256M-75", 115, 114_583_333),
+    ):
         config = dataclasses.replace(base, sdram=part, sdram_mhz=clock)
         assert find_config(dataclasses.replace(identity, digest=config.digest, clock_hz=hertz)) == config
 

@@ -49,5 +49,6 @@ def test_the_budget_is_that_of_the_gateware(config):
     text = rtlil.convert(Top(config=config), platform=Ecp5(), emit_src=False)
     assert len(re.findall(r"cell \\DP16KD ", text)) == sum(block_rams(config).values())
     assert len(re.findall(r"cell \\MULT18X18D ", text)) == config.chip_multipliers
+    assert "activity" not in text  # taps for traces are for simulations only
     # What is left to synthesis is no memory for block RAMs.
     assert all(int(words) <= 32 for words in re.findall(r"memory width \d+ size (\d+) ", text))

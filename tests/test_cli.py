@@ -26,12 +26,18 @@ IMAGE = {
 BLOCK = {
     "name": "block 1", "macs": 2_500_000, "cycles": 20_000, "predicted_cycles": 19_900, "pointwise_busy": 17_000,
     "depthwise_busy": 9_000, "wait_weights": 1_234, "wait_data": 56, "utilisation": 0.82,
+    "time": {"array_busy": 17_000, "wait_weights": 1_234, "wait_data": 56, "no_work": 1_710},
 }  # fmt: skip
 RESULT = {
     "images": [IMAGE | {"cycles": 21_000}], "batch": 1, "stream": False, "cycles": 21_000, "cycles_per_image": 21_000.0,
     "latency_cycles": 21_000, "predicted_cycles": 20_900, "macs": 2_500_000, "multipliers": 152,
     "utilisation": 0.783, "dram_read_bytes": 3_456_789, "dram_write_bytes": 128, "interior_bytes_to_dram": 0, "onchip_bytes": 400_000,
     "clock_mhz": 133, "frames_per_second": 6333.3, "engine": "0123456789abcdef", "blocks": [BLOCK],
+    "time": {"array_busy": 17_000, "wait_weights": 1_234, "wait_data": 56, "no_work": 2_710}, "depthwise_busy": 9_000, "routed": None,
+    "roofline": {
+        "bytes_per_cycle": 2, "macs_per_byte": 40.25, "ridge_macs_per_byte": 76.0, "macs_per_cycle": 70.0, "bound": "memory",
+        "attainable_macs_per_cycle": 80.5, "attained": 0.8696,
+    },
 }  # fmt: skip
 PLAN = {
     "blocks": [{
@@ -83,13 +89,15 @@ def test_run_passes_its_options_on(api, tmp_path: Path) -> None:
     config = tmp_path / "engine.toml"
     config.write_text("weight_words = 1024\n")
     invoke("run", "net.tflite", "-i", "a.png", "-i", "b.png", "--on", "golden", "--labels", "l.txt", "--top", "7", "--config", str(config),
-           "--clock", "100", "--waveform", "w.vcd", "--window", "10:20", "--slices", "3", "--batch", "2", "--stream")  # fmt: skip
+           "--clock", "100", "--waveform", "w.vcd", "--window", "10:20", "--slices", "3", "--batch", "2", "--stream",
+           "--report", "out")  # fmt: skip
     (args, kwargs), = api.calls
     assert args == (Path("net.tflite"), [Path("a.png"), Path("b.png")])
     assert callable(kwargs.pop("progress"))
     assert kwargs == {
         "on": "golden", "labels": Path("l.txt"), "top": 7, "config": EngineConfig(weight_words=1024, sdram_mhz=100),
         "slices": 3, "batch": 2, "stream": True, "waveform": Path("w.vcd"), "window": (10, 20), "baud": 3_000_000,
+        "report": Path("out"),
     }  # fmt: skip
 
 
@@ -202,11 +210,12 @@ def test_a_config_file_changes_what_it_names(tmp_path: Path) -> None:
     assert load_config(path) == EngineConfig(activation_words=16384)
 
 
-@pytest.mark.parametrize("command", [[], ["run"], ["plan"], ["check"], ["build"], ["flash"], ["doctor"]])
+@pytest.mark.parametrize("command", [[], ["run"], ["plan"], ["check"], ["build"], ["flash"], ["sweep"], ["results"], ["doctor"]])
 def test_help_teaches(command: list[str]) -> None:
     stdout = invoke(*command, "--help").stdout
     assert "Usage: " in stdout
-    example = "--board ulx3s-85f" if command in (["build"], ["flash"]) else "net.tflite"
+    examples = {"build": "--board ulx3s-85f", "flash": "--board ulx3s-85f", "results": "--models models"}
+    example = examples.get("".join(command), "net.tflite")
     assert command in ([], ["doctor"]) or f"narrows {command[0]} {example}" in stdout
 
 

@@ -4,39 +4,41 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
 from random_mobilenet import random_mobilenet
+from replay import BATCHES, CLASSIFIERS, model_of
 from rtl_runs import SHARED, counted, run_plan
 
 from narrows import cycles
+from narrows.api import build_program
 from narrows.compiler import compile_plan
 from narrows.cycles import BlockCycles, Deadlock, predict
 from narrows.cycles_latency import Latencies
 from narrows.cycles_memory import Bus
 from narrows.cycles_program import Program, ProgramStream, Ring
+from narrows.device import SimulatedDevice
 from narrows.hw.config import ECP5_25F, ECP5_85F_WIDE, EngineConfig
 from narrows.hw.program import Kind, lane_bytes, lanes
 from narrows.hw.sdram_timing import W9825G6KH_6
-from narrows.importer import import_model
+from narrows.importer import import_model, import_network
 from narrows.plan import Plan
 from narrows.schedule import plan_network
 from narrows.tflite_file import parse_model
 
 CONFIG = EngineConfig()
 
-#: Every classifier; the folder has other networks too.
-CLASSIFIERS = (
-    "cfu_mobilenetv2_160_035", "mobilenet_v1_0.25_128_quant", "mobilenet_v2_0.35_224_flowers_uint8",
-    "mobilenet_v2_1.0_224_quant", "tf2_mobilenet_v2_1.0_224_ptq", "vww_96_int8",
-)  # fmt: skip
+#: What is promised of every classifier: how far a block, and the frame, may be off.
+BLOCK, FRAME = 0.01, 0.005
 
-#: What is promised is 3 %; this is what the model does, so that a change of the engine is noticed.
-TOLERANCE = 0.01
+#: Processor seconds for the largest network: a tenth where nothing else runs.
+SECONDS = 0.3
 
 
 @lru_cache
@@ -182,21 +184,46 @@ def test_a_full_ring_stops_the_program():
     *(pytest.param(name, ECP5_85F_WIDE, marks=pytest.mark.slow) for name in CLASSIFIERS[1:]),
 ])  # fmt: skip
 def test_every_block_of_a_classifier_takes_what_was_predicted(name, config):
-    run = counted(SHARED / "models" / f"{name}.tflite", SHARED / "images" / "cat.png", config)
-    began = time.process_time()
-    predicted = predict(run["plan"])
-    spent = time.process_time() - began
-    print(f"{name}: counted {run['cycles']}, predicted {frame(predicted)} cycles in {1000 * spent:.0f} ms")
+    run = counted(model_of(name), SHARED / "images" / "cat.png", config)
+    spent = []
+    for _ in range(3):
+        began = time.process_time()
+        predicted = predict(run["plan"])
+        spent.append(time.process_time() - began)
+    print(f"{name}: counted {run['cycles']}, predicted {frame(predicted)} cycles in {1000 * min(spent):.0f} ms")
+    check_prediction(predicted, run["blocks"])
     for found, block in zip(run["blocks"], predicted, strict=True):
-        print(f"  {found['name']:32} {found['cycles']:8} {block.cycles:8} {block.cycles / found['cycles'] - 1:+8.3%}")
-        assert block.cycles == pytest.approx(found["cycles"], rel=TOLERANCE), found["name"]
         assert (block.pointwise_busy, block.depthwise_busy) == (found["pointwise_busy"], found["depthwise_busy"])
         waits = found["wait_weights"] + found["wait_data"]
-        assert block.wait_weights + block.wait_data == pytest.approx(waits, abs=0.01 * found["cycles"])
-    assert frame(predicted) == pytest.approx(run["cycles"], rel=TOLERANCE / 2)
+        assert block.wait_weights + block.wait_data == pytest.approx(waits, abs=BLOCK * found["cycles"])
     for ours, theirs in (("read_bytes", "read_words"), ("write_bytes", "write_words")):
         assert sum(getattr(block, ours) for block in predicted) == 2 * sum(found[theirs] for found in run["blocks"])
-    assert spent < 1
+    assert min(spent) < SECONDS
+
+
+def check_prediction(predicted: list[BlockCycles], counters: Sequence[Mapping[str, Any]], names: Sequence[str] | None = None) -> None:
+    """Every block within its bound, and all of them within the frame's."""
+    names = names or [found["name"] for found in counters]
+    for name, found, block in zip(names, counters, predicted, strict=True):
+        print(f"  {name:32} {found['cycles']:8} {block.cycles:8} {block.cycles / found['cycles'] - 1:+8.3%}")
+        assert block.cycles == pytest.approx(found["cycles"], rel=BLOCK), name
+    assert frame(predicted) == pytest.approx(sum(found["cycles"] for found in counters), rel=FRAME)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not SHARED.exists(), reason="the models lie beside the repository")
+@pytest.mark.parametrize("batch", BATCHES)
+@pytest.mark.parametrize("name", CLASSIFIERS)
+def test_every_run_of_a_batch_takes_what_was_predicted(name, batch):
+    network = import_network(model_of(name))
+    images, stream = BATCHES[batch]
+    program = build_program(network, CONFIG, batch=images, stream=stream)
+    predicted = predict(program.plan)
+    picture = np.zeros(network.input.shape, network.input.dtype)
+    with SimulatedDevice(program) as device:
+        run = device.run(network, picture, expected=frame(predicted))
+    check_prediction(predicted, run.blocks, [run.block.name for run in program.plan.blocks])
+    assert run.cycles == pytest.approx(frame(predicted), rel=FRAME)
 
 
 @pytest.mark.parametrize("slices", [None, 2, 100])
@@ -208,4 +235,4 @@ def test_random_networks_take_what_was_predicted(seed, slices):
     for block, predicted in zip(found["blocks"], predict(plan), strict=True):
         print(f"{block['name']:24} {block['cycles']:6} {predicted.cycles:6}")
         # A block of a few hundred cycles feels every refresh and row that falls elsewhere.
-        assert predicted.cycles == pytest.approx(block["cycles"], rel=TOLERANCE, abs=64), block["name"]
+        assert predicted.cycles == pytest.approx(block["cycles"], rel=BLOCK, abs=64), block["name"]

@@ -37,7 +37,7 @@ def test_latency_is_the_documented_one():
     assert RoundingShift.LATENCY == 3
 
 
-@pytest.mark.parametrize(("i_width", "o_width"), [(29, 30), (32, 11)])
+@pytest.mark.parametrize(("i_width", "o_width"), [(29, 30), (32, 30), (32, 11)])
 def test_rounding_shift(i_width: int, o_width: int):
     env = {"LATENCY": RoundingShift.LATENCY, "I_WIDTH": i_width, "O_WIDTH": o_width}
     run_cocotb(RoundingShift(i_width=i_width, o_width=o_width), "bench_rounding_shift", env=env)

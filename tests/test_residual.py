@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from narrows.hw.config import EngineConfig
 from narrows.hw.requantise import MAX_SHIFT, MIN_SHIFT
-from narrows.hw.residual import MAX_INPUT_SHIFT, MIN_INPUT_SHIFT, ResidualAdd, ResidualFields, ResidualLane, residual_fields
+from narrows.hw.residual import ResidualAdd
+from narrows.hw.residual_fields import MAX_INPUT_SHIFT, MIN_INPUT_SHIFT, ResidualFields, residual_fields
 from narrows.network import Add, NarrowsError, Tensor
 
 TAG_BITS = 3
@@ -32,17 +33,18 @@ def _fields(draw) -> dict:
     }
 
 
-@pytest.mark.parametrize(("group", "lanes"), [(8, 4), (8, 8), (4, 1)])
+@pytest.mark.parametrize(("group", "lanes"), [(8, 4), (8, 8), (4, 1), (4, 0), (8, 0)])
 def test_residual(group: int, lanes: int):
     config = EngineConfig(group=group, outputs=group, requantisers=group, residual_lanes=lanes)
     component = ResidualAdd(config=config, tag_width=TAG_BITS)
-    assert component.word_cycles == group // lanes
-    assert component.latency == ResidualLane.LATENCY + group // lanes + 3 == 30 + group // lanes
+    cycles = group // lanes if lanes else 9 * group
+    assert config.sum_cycles == cycles
+    assert component.latency(config) == (30 if lanes else 33) + cycles
     env = {
         "GROUP": group,
         "TAG_BITS": TAG_BITS,
-        "WORD_CYCLES": component.word_cycles,
-        "LATENCY": component.latency,
+        "WORD_CYCLES": cycles,
+        "LATENCY": component.latency(config),
         "BYPASS_LATENCY": component.BYPASS_LATENCY,
     }
     run_cocotb(component, "bench_residual", cases=cases_file("residual", examples=120, fields=_fields()), env=env)

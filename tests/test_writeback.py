@@ -11,6 +11,7 @@ CONFIGS = {
     "eight": EngineConfig(),
     "four": EngineConfig(group=4, outputs=4, requantisers=4, depthwise_requantisers=2, residual_lanes=4, pixels=4),
     "one": EngineConfig(group=4, outputs=4, pixels=1, requantisers=4, depthwise_requantisers=2, residual_lanes=1),
+    "turns": EngineConfig(group=4, outputs=4, pixels=1, requantisers=1, depthwise_requantisers=1, residual_lanes=0),
 }
 
 

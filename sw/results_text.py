@@ -1,0 +1,200 @@
+"""The sections of ``docs/results.md`` that are measured, as Markdown."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from narrows.bounds import CAUSES, Bounds, total
+from narrows.network import NarrowsError
+
+if TYPE_CHECKING:
+    from narrows.results import Measured
+
+#: A section's lines.
+Section = list[str]
+
+#: A block this much above its bound needs a reason.
+GAP = 0.05
+
+#: A cause of less than this share of a block's bound is no reason.
+_WORTH = 0.01
+
+
+def put(page: str, sections: Mapping[str, Section]) -> str:
+    """``page`` with the given sections in the place of those between its markers.
+
+    A section stands between ``<!-- measured: NAME -->`` and ``<!-- end -->``. Raises :class:`NarrowsError` if there is no place for one.
+    """
+    for name, lines in sections.items():
+        pattern = rf"(<!-- measured: {re.escape(name)} -->\n).*?(<!-- end -->)"
+        page, count = re.subn(pattern, lambda found, lines=lines: found[1] + "\n".join(lines) + "\n" + found[2], page, flags=re.DOTALL)
+        if count != 1:
+            raise NarrowsError(
+                f"The page has {'no place' if not count else 'several places'} for the section {name!r}; "
+                f"it goes between the lines '<!-- measured: {name} -->' and '<!-- end -->'"
+            )
+    return page
+
+
+def networks(runs: Sequence[Measured]) -> Section:
+    """A line per network and way to run it."""
+    config = runs[0].config
+    lines = [
+        f"Engine `{config.digest}`: {config.multipliers} multipliers, {config.onchip_bytes:,} bytes of on-chip data memory. Cycles and "
+        f"bytes are per image; frames per second at {config.sdram_mhz} MHz.", "",
+        "| network | run as | M MAC | cycles | predicted | utilisation | frames/s | read | written | of interiors |",
+        "|---|---|---|---|---|---|---|---|---|---|",
+    ]  # fmt: skip
+    for run in runs:
+        result, images = run.result, run.result["batch"]
+        read, written = (result[f"dram_{way}_bytes"] / images for way in ("read", "write"))
+        lines.append(
+            f"| `{run.name}` | {run.way} | {result['macs'] / images / 1e6:.2f} | {result['cycles'] / images:,.0f} "
+            f"| {result['predicted_cycles'] / images:,.0f} | {result['utilisation']:.1%} | {result['frames_per_second']:.1f} "
+            f"| {read:,.0f} | {written:,.0f} | {result['interior_bytes_to_dram']} |"
+        )
+    return [*lines, "", predictions(runs)]
+
+
+def predictions(runs: Sequence[Measured]) -> str:
+    """How far the cycle model is off at worst."""
+    of_blocks = [(_off(row), row["name"], run) for run in runs for row in run.result["blocks"]]
+    off, block, run = max(of_blocks, key=lambda entry: entry[0])
+    frame = max(_off(run.result) for run in runs)
+    return (
+        f"The worst prediction of a block is off by {off:.2%} ({block} of `{run.name}`, {run.way}), the worst of a frame by {frame:.3%}."
+    )
+
+
+def _off(row: Mapping[str, Any]) -> float:
+    return abs(row["predicted_cycles"] / row["cycles"] - 1)
+
+
+def blocks(run: Measured) -> Section:
+    """A line per block: what was counted, what bounds it, and why it takes longer if it does."""
+    batch = run.result["batch"]
+    each = f"All figures are sums over {batch} images." if batch > 1 else ""
+    lines = [
+        f"`{run.name}`, {run.way}. {each}".rstrip(), "",
+        "| block | M MAC | cycles | predicted | array | depthwise | bus | gap | why |", "|---|---|---|---|---|---|---|---|---|",
+    ]  # fmt: skip
+    lines += [_block(row, run.bounds[row["name"]], run.parts[row["name"]]) for row in run.result["blocks"]]
+    sums = {name: sum(row[name] for row in run.result["blocks"]) for name in ("macs", "cycles", "predicted_cycles")}
+    bound = sum(run.bounds.values(), Bounds())
+    shares = total(run.parts.values())
+    made = ", ".join(f"{cause} {shares[cause] / sums['cycles']:.1%}" for cause in CAUSES if shares[cause] >= sums["cycles"] / 1000)
+    return [
+        *lines, _block(sums | {"name": "all"}, bound, shares), "",
+        f"Where the cycles go: {made}. The sum of the blocks' bounds is {sum(map(_bound, run.bounds.values())):,} cycles.",
+    ]  # fmt: skip
+
+
+def _bound(bounds: Bounds) -> int:
+    return max(bounds.compute, bounds.bus)
+
+
+def _block(row: Mapping[str, Any], bounds: Bounds, parts: Mapping[str, int]) -> str:
+    gap = row["cycles"] / _bound(bounds) - 1
+    why = reason(bounds, parts) if gap > GAP else ""
+    return (
+        f"| {row['name']} | {row['macs'] / 1e6:.2f} | {row['cycles']:,} | {row['predicted_cycles']:,} | {bounds.array:,} "
+        f"| {bounds.depthwise:,} | {bounds.bus:,} | {gap:+.1%} | {why} |"
+    )
+
+
+def reason(bounds: Bounds, parts: Mapping[str, int]) -> str:
+    """Why a block takes longer than its bound: what else its cycles went into, largest first, as shares of the bound."""
+    bound = _bound(bounds)
+    # Part of the bound itself are the multipliers' work, and what was waited beyond it for the slower unit or the bus.
+    own = {"multipliers", *(cause for cause in ("depthwise", "bus") if bound == getattr(bounds, cause) > bounds.array)}
+    found = sorted(((count / bound, cause) for cause, count in parts.items() if cause not in own), reverse=True)
+    return ", ".join(f"{cause} {share:+.1%}" for share, cause in found if share >= _WORTH) or "several small ones"
+
+
+def gaps(runs: Sequence[Measured]) -> Section:
+    """All blocks that are more than :data:`GAP` above their bound in a run of one image."""
+    lines = ["| network | block | cycles | bound | gap | why |", "|---|---|---|---|---|---|"]
+    for run in (run for run in runs if run.result["batch"] == 1):
+        for row in run.result["blocks"]:
+            bounds = run.bounds[row["name"]]
+            gap = row["cycles"] / _bound(bounds) - 1
+            if gap > GAP:
+                lines.append(
+                    f"| `{run.name}` | {row['name']} | {row['cycles']:,} | {_bound(bounds):,} | {gap:+.1%} "
+                    f"| {reason(bounds, run.parts[row['name']])} |"
+                )
+    return lines if len(lines) > 2 else ["No block takes 5 % more than its bound."]
+
+
+def published(runs: Sequence[Measured]) -> Section:
+    """Our figures beside what others have published of the same network."""
+    ours = "; ".join(f"{run.way} {run.result['utilisation']:.1%}" for run in runs)
+    moved = [(run.way, run.result["dram_read_bytes"] + run.result["dram_write_bytes"], run.result["batch"]) for run in runs]
+    external = "; ".join(f"{way} {count / images / 1e6:.2f}" for way, count, images in moved)
+    return [
+        "| | share of its multipliers that the network uses | what is not the same |", "|---|---|---|",
+        f"| Narrows, {runs[0].config.multipliers} multipliers | {ours} | simulated, with memory; picture and program are there before |",
+        "| best confirmed time-shared FPGA engine | about 68 % | the same kind of engine, but measured on a board |",
+        "| DPU B4096 | 12 to 17 % | runs any network, from other memory; from frames per second on a board and the peak rate |",
+        "| Edge TPU | 6 % | likewise, and a chip of its own, not an FPGA |", "",
+        "| | external memory, MB per image | what is not the same |", "|---|---|---|",
+        f"| Narrows | {external} | |",
+        "| layer by layer | 16.9 | computed: every tensor goes out and comes back |",
+        "| block by block | 5.6 | computed: thin ends go out; no published engine is known to need less |",
+        "| weights and image alone | 3.6 | computed: the floor for one image. A batch shares weights |", "",
+        f"On-chip data memory is {runs[0].config.onchip_bytes / 1000:.0f} KB; 524 KB is the smallest known to be published for this "
+        "network on an FPGA.", "",
+        "Comparable are the network, 8-bit arithmetic and the kind of count: multiply-adds of the network over multipliers x cycles. Not "
+        "comparable are clocks, frames per second and power: no board has run this engine.",
+    ]  # fmt: skip
+
+
+def sweep(of_ways: Mapping[str, Sequence[Mapping[str, Any]]]) -> Section:
+    """The paper's networks (rows of :mod:`narrows.sweep`), a table for each way to run them: rates, utilisation, limits."""
+    lines: Section = []
+    for way, rows in of_ways.items():
+        sides = sorted({row["resolution"] for row in rows})
+        lines += [
+            *([""] if lines else []), f"As {way}, frames per second at {rows[0]['clock_mhz']} MHz, utilisation, limit:", "",
+            f"| width | {' | '.join(map(str, sides))} |", "|---" * (len(sides) + 1) + "|",
+        ]  # fmt: skip
+        for width in sorted({row["width"] for row in rows}):
+            cells = {row["resolution"]: _cell(row) for row in rows if row["width"] == width}
+            lines.append(f"| {width} | {' | '.join(cells[side] for side in sides)} |")
+    return lines
+
+
+def _cell(row: Mapping[str, Any]) -> str:
+    if row["refused"] is not None:
+        return f"refused: {row['reason']}"
+    return f"{row['frames_per_second']:.1f}, {row['utilisation']:.0%}, {row['limit']}"
+
+
+def newest(manifests: Sequence[Path]) -> dict[str, Any] | None:
+    """The manifest of the latest build, or None."""
+    known = [(path.stat().st_mtime, path) for path in manifests]
+    return json.loads(max(known)[1].read_text()) if known else None
+
+
+def resources(manifest: Mapping[str, Any], runs: Sequence[Measured]) -> Section:
+    """What a build takes of the chip, and frames per second at its clock."""
+    clock = manifest["clock_mhz"]
+    used = ", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in manifest["resources"].items())
+    lines = [
+        f"Newest build: `{manifest['board']}` ({manifest['device']}), engine `{manifest['engine']}`"
+        f"{', ' + manifest['date'][:10] if 'date' in manifest else ''}: {used}.",
+        f"Engine and SDRAM route at **{clock:.2f} MHz** ({manifest['constraint_mhz']:g} needed), seed {manifest['seed']} of "
+        f"{', '.join(f'{seed}: {mhz:.2f}' for seed, mhz in manifest['seeds'].items())}.",
+    ]  # fmt: skip
+    if runs:
+        differs = [name for name, value in manifest["configuration"].items() if value != getattr(runs[0].config, name)]
+        rates = ", ".join(f"{run.way} {1e6 * clock / run.result['cycles_per_image']:.1f}" for run in runs)
+        lines += ["", f"Frames per second of `{runs[0].name}`, that clock / counted cycles: {rates}."]
+        # At another clock refresh and access times are other numbers of cycles.
+        if differs:
+            lines.append(f"The build and the measured engine differ in {', '.join(differs)}.")
+    return lines

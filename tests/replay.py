@@ -1,0 +1,94 @@
+"""Cycle counts that are expected, in ``cycles.json``: of every classifier the counted ones block by block, and predictions for batches.
+
+    python tests/replay.py        counts again and writes the file anew (``make cycles``); it says what changed
+
+Models that are not beside the repository keep their figures.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rtl_runs import SHARED, counted
+
+from narrows import __file__ as package
+from narrows.cycles import predict
+from narrows.hw.config import ECP5_25F, EngineConfig
+from narrows.importer import import_network
+from narrows.schedule import plan_network
+
+EXPECTED = Path(__file__).with_name("cycles.json")
+DATA = Path(package).parent / "data"
+
+ENGINES = {"default": EngineConfig(), "lfe5u_25f": ECP5_25F}
+CLASSIFIERS = (
+    "cfu_mobilenetv2_160_035", "mobilenet_v1_0.25_128_quant", "mobilenet_v2_0.35_224_flowers_uint8",
+    "mobilenet_v2_1.0_224_quant", "tf2_mobilenet_v2_1.0_224_ptq", "vww_96_int8",
+)  # fmt: skip
+EMBEDDED = "digits_mobilenetv2_035_96"
+#: Network and engine. The small engine's RTL is slow to simulate, one network is enough.
+RUNS = [*((name, "default") for name in (EMBEDDED, *CLASSIFIERS)), (CLASSIFIERS[0], "lfe5u_25f")]
+BATCHES = {"batch of 2": (2, False), "batch of 4": (4, False), "stream of 4": (4, True)}
+
+
+def model_of(name: str) -> Path:
+    """The network's file, which may be missing."""
+    return (DATA if name == EMBEDDED else SHARED / "models") / f"{name}.tflite"
+
+
+def measure(name: str, engine: str) -> dict[str, Any]:
+    """``frame`` and ``blocks``: counted cycles; ``predicted``: those of batches and streams. Cycles do not depend on the picture."""
+    picture = DATA / "images" / "0.png" if name == EMBEDDED else SHARED / "images" / "cat.png"
+    config = ENGINES[engine]
+    run = counted(model_of(name), picture, config)
+    blocks = {block["name"]: block["cycles"] for block in run["blocks"]}
+    assert len(blocks) == len(run["blocks"])
+    network = import_network(model_of(name))
+    predicted = {
+        words: sum(block.cycles for block in predict(plan_network(network, config, batch=batch, stream=stream)))
+        for words, (batch, stream) in BATCHES.items()
+    }
+    return {"frame": {"frame": run["cycles"]}, "blocks": blocks, "predicted": predicted}
+
+
+def differences(expected: Mapping[str, Any], found: Mapping[str, Any]) -> list[str]:
+    """A table of what changed, no lines if nothing did."""
+    rows = []
+    for kind in ("blocks", "frame", "predicted"):
+        before, after = expected.get(kind, {}), found[kind]
+        rows += [(name, before.get(name), after.get(name)) for name in {**before, **after} if before.get(name) != after.get(name)]
+    if not rows:
+        return []
+    width = max(len(name) for name, _, _ in rows)
+    lines = [f"{'':{width}}  {'expected':>10}  {'found':>10}  change"]
+    for name, old, new in rows:
+        change = f"{new - old:+d} ({new / old - 1:+.3%})" if old and new else "new" if new else "gone"
+        lines.append(f"{name:{width}}  {old if old is not None else '-':>10}  {new if new is not None else '-':>10}  {change}")
+    return lines
+
+
+def expected_of(name: str, engine: str) -> dict[str, Any]:
+    """What the file says of a run; empty if it does not know it."""
+    return json.loads(EXPECTED.read_text()).get(engine, {}).get(name, {}) if EXPECTED.exists() else {}
+
+
+def update() -> None:
+    """Count every network again and write the file."""
+    known = json.loads(EXPECTED.read_text()) if EXPECTED.exists() else {}
+    for name, engine in RUNS:
+        if not model_of(name).exists():
+            print(f"{name}: not beside the repository, its figures stay")
+            continue
+        found = measure(name, engine)
+        changed = differences(known.get(engine, {}).get(name, {}), found)
+        print("\n".join([f"{name} on {engine}: {'as before' if not changed else ''}", *(f"  {line}" for line in changed)]))
+        known.setdefault(engine, {})[name] = found
+    EXPECTED.write_text(json.dumps(known, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    sys.exit(update())
