@@ -15,7 +15,7 @@ from narrows.hw.technology import Ecp5
 RAMS = ((36, 512), (72, 512), (18, 1024), (9, 2048), (64, 300), (69, 512), (8, 2), (7, 1500), (16, 513))
 SHARED = ((18, 1024), (64, 1500), (32, 2049), (9, 4096), (20, 100))
 #: Multipliers of the chip, and in logic: (width of a, width of b).
-FACTORS = ((18, 18), (9, 9), (2, 18), (9, 8))
+FACTORS = ((18, 18), (9, 9), (10, 10), (2, 18), (9, 8))
 PRODUCTS = ((28, 31), (2, 1), (18, 32), (33, 7), (32, 12))
 #: Every kind of multiplier: the widths of each, and how it is made.
 MULTIPLIERS = {

@@ -15,7 +15,7 @@ from test_simulator import ADD, ADDRESS, CONTROL, COUNT, FILL, STARTUP_US, SUM, 
 
 import narrows
 from narrows.golden import run_pre
-from narrows.hw.config import ECP5_25F, EngineConfig
+from narrows.hw.config import ECP5_25F, ECP5_85F_WIDE, EngineConfig
 from narrows.image_input import input_for
 from narrows.importer import import_network
 from narrows.network import Network
@@ -106,6 +106,13 @@ def test_small_engine():
 def test_default_engine(make):
     made = make()
     same(made.network(), EngineConfig(), made.picture(), store_blocks=True)
+
+
+@pytest.mark.slow
+def test_wide_engine():
+    """Fast products, and what the pixels' channels share, of carry chains."""
+    made = every_unit(size=47)
+    same(made.network(), ECP5_85F_WIDE, made.picture(), store_blocks=True)
 
 
 @pytest.mark.slow
