@@ -30,7 +30,7 @@ def used_block_rams(config: EngineConfig) -> int:
 
 def used_multipliers(config: EngineConfig) -> int:
     """Multipliers of the chip that ``config`` takes."""
-    return getattr(config, "chip_multipliers", config.multipliers)
+    return config.chip_multipliers
 
 
 def fits(config: EngineConfig, device: str) -> bool:
