@@ -47,10 +47,11 @@ def run_model(
     interior into that many slices, or the next number that fits (at most one per group of channels); None: the planner chooses.
     ``batch``: images that share the late blocks' weights, at most; fewer images are repeated. ``stream``: batch follows batch, and
     each one's classifier runs in the background of the next; the figures are those of a batch in the middle. ``report``: a
-    folder that gets a page and a trace (:mod:`narrows.report_page`); the result has what they show, too. Raises :class:`NarrowsError`.
+    folder that gets a page and, on "sim", a trace (:mod:`narrows.report_page`); the result has what they show, too. Raises
+    :class:`NarrowsError`.
     """
-    if report is not None and on != "sim":
-        raise NarrowsError(f"A report shows what every unit did when, which {on} does not tell: run on sim.")
+    if report is not None and on == "golden":
+        raise NarrowsError("A report shows where cycles went, and golden has none: run on sim (the gateware) or on a board.")
     if on not in ("sim", "golden") and not looks_like_a_port(on):
         raise NarrowsError(
             f"There is no device {on!r}: run on sim (the gateware) or golden (NumPy), a serial port like /dev/ttyUSB0 or socket://host:port."
@@ -78,11 +79,12 @@ def run_model(
         device.load(program, progress=progress)
         pictures = (run_pre(network, value) for _, value in inputs)
         paths = iter([path for path, _ in inputs])
-        if report is not None:
+        traced = report is not None and on == "sim"  # a board does not tell what its units do when
+        if traced:
             device.observe(trace.LINES, pause=trace.PAUSE)
         for frame in device.stream(pictures, progress=progress):
             frames.append(frame)
-            if report is not None and len(frames) == 1:
+            if traced and len(frames) == 1:
                 intervals = device.observed(frame)
             for path, output in zip(islice(paths, len(frame.outputs)), frame.outputs, strict=True):
                 row = _image_row(network, path, run_post(network, output), names, top)
@@ -92,8 +94,8 @@ def run_model(
     result |= engine_rows(plan, frame, predicted) | {"latency_cycles": latency}
     if report is not None:
         result |= run_details(program, frame)
-        traced = trace.trace(intervals, result["runs"], clock_mhz=result["clock_mhz"])
-        result["report"] = report_page.write_report(report, result, traced, [value for _, value in inputs])
+        slices_ = trace.trace(intervals, result["runs"], clock_mhz=result["clock_mhz"]) if traced else None
+        result["report"] = report_page.write_report(report, result, slices_, [value for _, value in inputs])
     return result
 
 

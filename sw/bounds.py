@@ -75,7 +75,7 @@ def _bounds(run: BlockPlan, config: EngineConfig, of_program: Sequence[tuple[Kin
         array += words * depth
         results += words * max(depth, config.result_spacing)
     if run.block.shortcut is not None:
-        residual = run.pixels("output") * run.project_groups * (config.group // config.residual_lanes)
+        residual = run.pixels("output") * run.project_groups * config.sum_cycles
     moved = sum(len(header(kind, 0)) + count * lanes(config, kind) * lane_bytes(config, kind) for kind, count in of_program if count)
     moved += sum(transfer.bytes for transfer in (run.picture, run.load, run.store) if transfer is not None)
     return Bounds(array=array, results=results, depthwise=depthwise, residual=residual, bus=-(-moved // 2))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -27,12 +27,13 @@ from narrows.hw.depthwise_fields import NO_RING, depthwise_fields
 from narrows.hw.descriptor import pack_descriptor
 from narrows.hw.line_buffer import line_fields
 from narrows.hw.pass_fields import pass_values
-from narrows.hw.program import WIDE, Kind, fits_rings, header, lane_bytes, lanes
+from narrows.hw.program import WIDE, Kind, fits_rings, lane_bytes
 from narrows.hw.requantise import output_range
 from narrows.hw.residual_fields import residual_fields
 from narrows.hw.stem_fields import stem_fields
 from narrows.hw.walker import walk_fields
 from narrows.network import Conv, Pool, Tensor
+from narrows.packets import Packets
 from narrows.plan import BlockPlan, Plan, depthwise_geometry
 
 #: Room of a destination that nothing drains: any number of pixels.
@@ -60,32 +61,6 @@ class Program:
         return len(self.image) // 2
 
 
-@dataclass
-class _Stream:
-    """The program so far, and how many words of array weights and constants it brought."""
-
-    config: EngineConfig
-    parts: list[bytes] = field(default_factory=list)
-    counts: dict[Kind, int] = field(default_factory=lambda: dict.fromkeys(Kind, 0))
-
-    def put(self, kind: Kind, entries: np.ndarray | bytes, *, zero_point: int = 0, signed: bool = False) -> None:
-        """A packet (or more, if the count is large) of whole memory words."""
-        body = entries if isinstance(entries, bytes) else entries.tobytes()
-        size = lanes(self.config, kind) * lane_bytes(self.config, kind)
-        count, rest = divmod(len(body), size)
-        assert not rest, f"{len(body)} bytes are not whole words of {size}"
-        self.counts[WIDE.get(kind, kind)] += count
-        for start in range(0, count, 0xFFFF):
-            part = min(0xFFFF, count - start)
-            self.parts += [header(kind, part, zero_point=zero_point, signed=signed), body[start * size : (start + part) * size]]
-
-    def append(self, other: _Stream) -> None:
-        """All packets of ``other``."""
-        self.parts += other.parts
-        for kind, count in other.counts.items():
-            self.counts[kind] += count
-
-
 @dataclass(frozen=True, eq=False)
 class _Stage:
     """A stage's words by group: weights (groups, words, lanes, bytes) and constants (groups, ..., lanes, bytes)."""
@@ -103,12 +78,12 @@ class _BlockCompiler:
         self._block = plan.block
         self._signed = plan.block.output.dtype == "int8"
 
-    def write(self, stream: _Stream) -> None:
+    def write(self, stream: Packets) -> None:
         """Append the block to the program.
 
         The first block's descriptor comes last if it may: once it starts, its picture goes first on the bus, and weights wait.
         """
-        descriptor, packets = _Stream(self._config), _Stream(self._config)
+        descriptor, packets = Packets(self._config), Packets(self._config)
         descriptor.put(Kind.DESCRIPTOR, pack_descriptor(self._config, self.descriptor(stream)))
         self._packets(packets)
         if self._first and fits_rings(self._config, packets.counts):
@@ -118,7 +93,7 @@ class _BlockCompiler:
             stream.append(descriptor)
             stream.append(packets)
 
-    def _packets(self, stream: _Stream) -> None:
+    def _packets(self, stream: Packets) -> None:
         """Weights and constants."""
         plan = self._plan
         expand = self._expand() if self._block.expand else None
@@ -136,7 +111,7 @@ class _BlockCompiler:
             for groups in project_chunks(plan, self._config):
                 self._put(stream, Kind.CONSTANTS, Kind.WEIGHTS, project, groups)
 
-    def _put(self, stream: _Stream, constants: Kind, weights: Kind, stage: _Stage, groups: slice) -> None:
+    def _put(self, stream: Packets, constants: Kind, weights: Kind, stage: _Stage, groups: slice) -> None:
         wide = {narrow: kind for kind, narrow in WIDE.items()}
         kind = constants if stage.constants.shape[-1] == lane_bytes(self._config, constants) else wide[constants]
         stream.put(kind, stage.constants[groups])
@@ -186,7 +161,7 @@ class _BlockCompiler:
 
     # The descriptor.
 
-    def descriptor(self, stream: _Stream) -> dict[str, Any]:
+    def descriptor(self, stream: Packets) -> dict[str, Any]:
         plan, block, config = self._plan, self._block, self._config
         values: dict[str, Any] = {
             "flags": {
@@ -300,12 +275,12 @@ def project_chunks(plan: BlockPlan, config: EngineConfig) -> list[slice]:
 def check_fields(plan: BlockPlan, config: EngineConfig) -> None:
     """``ValueError`` where a unit's fields can't hold what was planned."""
     compiler = _BlockCompiler(plan, config)
-    pack_descriptor(config, compiler.descriptor(_Stream(config)))
+    pack_descriptor(config, compiler.descriptor(Packets(config)))
 
 
 def compile_plan(plan: Plan) -> Program:
     """The program of ``plan``; ``ValueError`` where a unit's fields can't hold what was planned."""
-    stream = _Stream(plan.config)
+    stream = Packets(plan.config)
     for block in plan.blocks:
         _BlockCompiler(block, plan.config, first=block is plan.blocks[0], last=block is plan.blocks[-1]).write(stream)
     return Program(plan, b"".join(stream.parts))

@@ -57,7 +57,7 @@ def engines_for(board: Board, *, clock_mhz: int | None = None) -> list[EngineCon
 
 
 def _shapes(own: EngineConfig) -> Iterator[EngineConfig]:
-    """Every array, with as many requantisers as keep up, and with fewer where slices may share them."""
+    """Every array: with as many requantisers and residual lanes as keep up, and, where slices may share, with few of all."""
     for products in get_args(get_type_hints(EngineConfig)["products"]):
         for group in (4, 8, 16):
             for pixels in (1, 2, 4):
@@ -65,8 +65,8 @@ def _shapes(own: EngineConfig) -> Iterator[EngineConfig]:
                     try:
                         yield replace(
                             own, products=products, group=group, outputs=group, pixels=pixels, requantisers=requantisers,
-                            depthwise_requantisers=-(-group // 3) if requantisers == group else 1, residual_lanes=max(1, group // 4),
-                            activation_words=_STEP,
+                            depthwise_requantisers=-(-group // 3) if requantisers == group else 1,
+                            residual_lanes=max(1, group // 4) if requantisers == group else 0, activation_words=_STEP,
                         )
                     except ValueError:
                         continue  # no such engine

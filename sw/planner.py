@@ -28,9 +28,8 @@ class DoesNotFit(NarrowsError):
 class Request:
     """What is asked of one block: for how many ``images``, from where, and to where.
 
-    ``where``: a region of activation memory with the block's input, or a tensor in external memory; ``None``: ``picture``.
-    ``into``: where the output must go, if anyone cares. ``limit``: words of a bank that may be used.
-    ``resident``: share of the weight memory that a block may keep to itself.
+    ``where``: a region of activation memory or a tensor in external memory with the block's input; ``None``: ``picture``. ``into``:
+    where the output must go. ``limit``: words of a bank that may be used. ``resident``: share of weight memory a block may keep.
     """
 
     where: Region | Transfer | None

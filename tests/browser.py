@@ -10,6 +10,9 @@ from contextlib import contextmanager
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
+#: Milliseconds that anything may take: machines that test have other things to do.
+PATIENCE = 240_000
+
 NAMES = ("chromium", "chromium-browser", "chromium-headless-shell", "google-chrome", "google-chrome-stable")
 
 
@@ -20,6 +23,6 @@ def chromium() -> Iterator[Browser]:
     if path is None:
         pytest.skip("There is no Chromium on the PATH, and `.ci/browser` could not install it.")
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=["--disable-gpu", "--disable-dev-shm-usage"])
+        browser = playwright.chromium.launch(executable_path=path, timeout=PATIENCE, args=["--disable-gpu", "--disable-dev-shm-usage"])
         yield browser
         browser.close()

@@ -17,21 +17,21 @@ from rtl_runs import SHARED, counted
 
 from narrows import __file__ as package
 from narrows.cycles import predict
-from narrows.hw.config import ECP5_25F, EngineConfig
+from narrows.hw.config import ECP5_25F, ECP5_85F_WIDE, EngineConfig
 from narrows.importer import import_network
 from narrows.schedule import plan_network
 
 EXPECTED = Path(__file__).with_name("cycles.json")
 DATA = Path(package).parent / "data"
 
-ENGINES = {"default": EngineConfig(), "lfe5u_25f": ECP5_25F}
+ENGINES = {"default": EngineConfig(), "lfe5u_25f": ECP5_25F, "ulx3s_85f_wide": ECP5_85F_WIDE}
 CLASSIFIERS = (
     "cfu_mobilenetv2_160_035", "mobilenet_v1_0.25_128_quant", "mobilenet_v2_0.35_224_flowers_uint8",
     "mobilenet_v2_1.0_224_quant", "tf2_mobilenet_v2_1.0_224_ptq", "vww_96_int8",
 )  # fmt: skip
 EMBEDDED = "digits_mobilenetv2_035_96"
-#: Network and engine. The small engine's RTL is slow to simulate, one network is enough.
-RUNS = [*((name, "default") for name in (EMBEDDED, *CLASSIFIERS)), (CLASSIFIERS[0], "lfe5u_25f")]
+#: Network and engine. Of the other engines one network is enough, which other tests run, too.
+RUNS = [*((name, "default") for name in (EMBEDDED, *CLASSIFIERS)), *((CLASSIFIERS[0], engine) for engine in list(ENGINES)[1:])]
 BATCHES = {"batch of 2": (2, False), "batch of 4": (4, False), "stream of 4": (4, True)}
 
 

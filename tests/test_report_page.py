@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from browser import chromium
+from browser import PATIENCE, chromium
 from PIL import Image
 from report_runs import small_report
 
@@ -62,6 +62,7 @@ def browser():
 def opened(browser, path, **options):
     """A page and what it complained of or asked for beside itself."""
     context = browser.new_context(offline=True, **options)
+    context.set_default_timeout(PATIENCE)
     page, complaints = context.new_page(), []
     page.on("console", lambda message: complaints.append(message.text))
     page.on("pageerror", lambda error: complaints.append(str(error)))
@@ -191,11 +192,20 @@ def test_a_batch_in_a_stream_has_a_page(browser, tmp_path):
 
 
 def test_a_report_needs_cycles_and_a_folder(tmp_path):
-    with pytest.raises(NarrowsError, match="which golden does not tell: run on sim"):
+    with pytest.raises(NarrowsError, match="and golden has none: run on sim"):
         run_model(tmp_path / "net.tflite", [tmp_path / "a.png"], on="golden", report=tmp_path)
     (tmp_path / "file").write_text("")
     with pytest.raises(NarrowsError, match="the report can't be written there"):
         report_page.write_report(tmp_path / "file", {}, None, [])
+
+
+def test_a_board_has_a_page_without_a_trace(browser, result, tmp_path):
+    there = {key: value for key, value in result.items() if key != "report"} | {"on": "socket://localhost:7000"}
+    paths = report_page.write_report(tmp_path, there, None, [])
+    assert set(paths) == {"page", "json"} and not (tmp_path / report_page.TRACE).exists()
+    page, complaints = opened(browser, tmp_path / report_page.PAGE)
+    assert "on socket://localhost:7000, at 133 MHz" in page.inner_text("header") and complaints == []
+    assert report_page.TRACE not in page.inner_text("main")
 
 
 def test_pictures_of_every_kind():
