@@ -43,7 +43,7 @@ GOOD = {"base": 0, "size": 30, "groups": 3, "pixels": 100}
     ({"groups": 0}, "does not hold one pixel of 0 words"),
     ({"size": 2}, "region of 2 words per bank does not hold one pixel of 3 words"),
     ({"size": 31}, "region of 31 words does not hold whole pixels of 3 words"),
-    ({"base": 13300}, "region of 30 words at 13300 exceeds the banks of 13312 words"),
+    ({"base": 14320}, "region of 30 words at 14320 exceeds the banks of 14336 words"),
     ({"pixels": 1 << 19}, "524288 pixels cannot be counted"),
     ({"pixels": (1 << 19) - 1, "size": 900, "groups": 90}, "too large for one transfer of 33554432 bytes"),
 ])

@@ -104,7 +104,7 @@ GOOD = {
     ({"height": 10000}, "4194304 or more"),
     ({"size": 3}, "does not hold one patch of 4 words"),
     ({"size": 402}, "does not hold whole pixels of 4 words"),
-    ({"base": 13000}, "exceeds the banks of 13312 words"),
+    ({"base": 14000}, "exceeds the banks of 14336 words"),
 ])
 def test_refusals(change: dict, message: str):
     stem_fields(config=EngineConfig(), **GOOD)
