@@ -167,7 +167,7 @@ class EngineConfig:
 
 #: An engine for a chip of the LFE5U-25F's class: 28 multipliers, 56 block RAMs.
 ECP5_25F = EngineConfig(
-    group=4, outputs=4, pixels=1, requantisers=1, depthwise_requantisers=1, residual_lanes=0,
+    group=4, outputs=4, pixels=1, requantisers=1, depthwise_requantisers=1, residual_lanes=1,
     activation_words=8192, line_words=1024, constant_words=256,
 )  # fmt: skip
 

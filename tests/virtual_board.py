@@ -44,7 +44,7 @@ class Served:
         """End it; its exit code, and what it said on the standard error so far."""
         self.process.send_signal(how)
         self.process.stdout.close()
-        code = self.process.wait(timeout=20)
+        code = self.process.wait(timeout=60)
         self._errors.close()
         return code, (self._folder / "serve.txt").read_text()
 
