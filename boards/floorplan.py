@@ -20,12 +20,12 @@ from narrows.boards.ecp5 import SITES
 _SITES = SITES["LFE5U-85F"]
 
 #: Of each slice the row of multipliers and the first of its four blocks, and the row and block of the RAMs that hold its weights.
-_SLICES = ((2, 5, 1, 8), (2, 9, 1, 10), (1, 9, 1, 11), (1, 5, 1, 9), (1, 1, 0, 2), (0, 0, 0, 1), (0, 4, 0, 5), (0, 8, 0, 9))
+_SLICES = ((2, 5, 1, 8), (2, 9, 1, 10), (1, 9, 0, 11), (1, 5, 1, 9), (1, 1, 0, 2), (0, 0, 0, 1), (0, 4, 0, 5), (0, 8, 0, 9))
 
-#: The wide engine's weights take whole blocks, and leave some of row 1 to activation memory.
+#: The wide engine's weights take whole blocks.
 _WIDE_WEIGHTS = ((1, 8), (1, 10), (0, 11), (0, 7), (0, 2), (0, 1), (0, 5), (0, 9))
 
-#: Activation memory's sites in the order it takes them: down a column, then the next; the wide engine's needs some of another row.
+#: Activation memory's sites in the order it takes them: down a column, then the next, and what is left in another row.
 _ACTIVATIONS = [_SITES.block_ram(row, block, index) for block in range(13) for index in range(4) for row in (2, 3)]
 _ACTIVATIONS += [_SITES.block_ram(1, block, index) for block in (12, 11) for index in range(4)]
 
@@ -57,8 +57,8 @@ def _wide_weights(index: int, column: int) -> str:
     return _SITES.block_ram(*_WIDE_WEIGHTS[index], column)
 
 
-def _activation(bank: int, column: int, row: int, *, rows: int = 13) -> str:
-    return _ACTIVATIONS[(2 * column + bank) * rows + row]
+def _activation(bank: int, column: int, row: int) -> str:
+    return _ACTIVATIONS[(2 * column + bank) * 14 + row]
 
 
 def _wide_activation(bank: int, column: int, row: int) -> str:
@@ -86,7 +86,7 @@ _COMMON: _Rules = (
     (r"\.line_buffer\.bank(\d+)\.column(\d+)$", 24, _line),
     (r"\.depthwise_weights\.lane(\d+)\.column(\d+)$", 6, _depthwise_weights),
 )
-_DEFAULT: _Rules = ((_PRODUCTS, 128, _direct_product), (_WEIGHTS, 16, _weights), (_ACTIVATION, 104, _activation), *_COMMON)
+_DEFAULT: _Rules = ((_PRODUCTS, 128, _direct_product), (_WEIGHTS, 16, _weights), (_ACTIVATION, 112, _activation), *_COMMON)
 _WIDE: _Rules = ((_PRODUCTS, 128, _fast_product), (_WEIGHTS, 32, _wide_weights), (_ACTIVATION, 112, _wide_activation), *_COMMON)
 
 
