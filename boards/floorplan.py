@@ -58,7 +58,7 @@ def _wide_weights(index: int, column: int) -> str:
 
 
 def _activation(bank: int, column: int, row: int) -> str:
-    return _ACTIVATIONS[(2 * column + bank) * 14 + row]
+    return _ACTIVATIONS[(2 * column + bank) * 7 + row]
 
 
 def _wide_activation(bank: int, column: int, row: int) -> str:
