@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -77,6 +78,7 @@ class BlockRun:
             feed = Stem(
                 config, self._bus, self._source_consumed, start=self._start, address=plan.picture.address, ring=ring,
                 shape=block.input.shape, kernel=first.kernel, stride=first.stride, top=first.pad[0], output=first.output.shape[:2],
+                others=self._filtered_words,
             )  # fmt: skip
         elif plan.load is not None:
             feed = Load(
@@ -129,6 +131,9 @@ class BlockRun:
             first.consumed = self._source_consumed
         if self.project is not None and self.expand is not None:
             self.project.consumed = self._projected
+
+    def _filtered_words(self, cycle: int) -> Iterable[tuple[int, int]]:
+        return self._depthwise.writes(cycle) if self._depthwise is not None else ()
 
     # What happens.
 

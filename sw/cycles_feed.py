@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from narrows.cycles_latency import (
     BURST,
@@ -89,13 +89,18 @@ class SourceReader(Reader):
 
 
 class Stem:
-    """Patches of a picture of ``shape``, pixel by pixel into a ring of ``ring`` patches."""
+    """Patches of a picture of ``shape``, pixel by pixel into a ring of ``ring`` patches.
+
+    ``others(cycle)``: cycle and pixel of words that go first to activation memory, from ``cycle`` on.
+    """
 
     def __init__(
         self, config: EngineConfig, bus: Bus, consumed: Positions, *, start: int, address: int, ring: int, shape: tuple[int, ...],
         kernel: tuple[int, int], stride: tuple[int, int], top: int, output: tuple[int, int],
+        others: Callable[[int], Iterable[tuple[int, int]]],
     ):  # fmt: skip
         height, width, channels = shape
+        self._others = others
         self._config, self._bus, self._consumed, self._ring = config, bus, consumed, ring
         self._line, self._total = width * channels, height * width * channels
         self._kernel, self._stride, self._top = kernel[0], stride[0], top
@@ -141,13 +146,24 @@ class Stem:
             else:
                 end = min(end, self._ring)
             self._cycle = max(self._cycle, freed)
-            self._cycle += (end - self._patch) * self._pixel
+            cycles = (end - self._patch) * self._pixel
+            self._cycle += cycles + self._lost(cycles)
             self._patch = end
             self.positions.add(end, self._cycle - 1 + STEP_TO_WRITE + WRITE_TO_POSITION)
             if not end % self._columns:
                 self._ends.append(self._cycle - 1)
                 self._cycle += ROW_GAP
         return self.positions.time(pixels)
+
+    def _lost(self, cycles: int) -> int:
+        """How often others write to the bank that the stem wants in its next ``cycles``: pixels take the banks in turn."""
+        begin, lost = self._cycle + STEP_TO_WRITE, 0
+        for cycle, pixel in self._others(begin):
+            at = cycle - begin - lost
+            if at >= cycles:
+                break
+            lost += (self._patch + at // self._pixel - pixel) % self._config.pixels == 0
+        return lost
 
     def done(self) -> int | None:
         """When the last patch and the last word of the picture have left."""

@@ -93,7 +93,7 @@ BURSTS_IN_FLIGHT = 4
 #: Refreshes made at once (the controller's default), and cycles around them in which no word is moved beside tRP + tRFC:
 #: draining, the row opened again for the running segment, states in between. Counted on full streams.
 REFRESH_BATCH = 4
-REFRESH_STATES = 21
+REFRESH_STATES = 8
 #: From a burst's beginning to room for one more in the arbiter's register: the next moves from the splitter to the row machine.
 START_TO_SLOT = 2
 #: The same after refreshes: the row machine takes the next segment and opens its row.

@@ -162,10 +162,16 @@ class Bus:
         while (chosen := self._next()) is not None and chosen[0] < until:
             self._serve(*chosen)
 
+    def _commands(self, bank: int, asked: int) -> int:
+        """Commands for a row of ``bank`` for which the burst before pauses, if a burst that is ``asked`` for comes during it."""
+        if asked >= self._end or not self._rows:  # after a refresh
+            return 0
+        return 2 if bank in self._rows else 1
+
     def _serve(self, take: int, client: Reader | Writer) -> None:
         latencies, length = self._latencies, client.length()
-        before, read = self._end, client.reads
-        start, asked = before if read or not self._read else before + latencies.turnaround, take + REQUEST_TO_READ
+        before, read, asked = self._end, client.reads, take + REQUEST_TO_READ
+        start = before if read or not self._read else before + latencies.turnaround
         if asked > start:
             start = asked
         due = start // latencies.refresh_interval - self._ticks
@@ -177,11 +183,12 @@ class Bus:
             self._rows.clear()
             start = max(start, before + latencies.refresh_cycles + due * latencies.refresh)
             self._slots[-1] = start - REFRESH_TO_START  # nothing moves up before
-        # A row of another bank is opened while the burst before runs; in the same bank only after it.
         row, bank = divmod(client.address() >> latencies.column_bits, 1 << latencies.bank_bits)
         if self._rows.get(bank) != row:
-            closing = bank == self._bank and bank in self._rows
-            start = max(start, before + latencies.row_miss if closing else take + REQUEST_TO_READ + latencies.row_open)
+            if bank == self._bank and bank in self._rows:  # only after the burst before, whose row is closed
+                start = max(start, before + latencies.row_miss)
+            else:  # while that runs; the commands take the place of its own
+                start = max(start + self._commands(bank, asked), asked + latencies.row_open)
             self._rows[bank] = row
         self._bank = bank
         self._end, self._read = start + length, read

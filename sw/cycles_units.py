@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
 from narrows.cycles_feed import Positions
@@ -184,6 +184,7 @@ class Depthwise:
             for last in (min(first + geometry.segment, geometry.out_w),)
         ]
         self._results = 0
+        self._writes: list[tuple[int, int, int]] = []  # of the latest segments: cycle of the first word, first pixel, pixels
 
     @property
     def left(self) -> bool:
@@ -219,6 +220,7 @@ class Depthwise:
                     self.cycle = max(self.cycle, loaded + LOADED_TO_TAP) + outputs * self._result
                     self._group += 1
                 self._group = 0
+            self._writes.append((self.cycle - groups * outputs * self._result, self._results, outputs))
             self._end_segment(base + freed, outputs, total)
 
     def _end_segment(self, freed: int, outputs: int, total: int) -> None:
@@ -237,6 +239,16 @@ class Depthwise:
             if self._weights:
                 rings[DEPTHWISE_WEIGHTS].free(self._first_weight + groups * self._weights, self.cycle + TAP_TO_POP)
             rings[DEPTHWISE_CONSTANTS].free(self._first_constant + groups * self._constants, self.cycle + TAP_TO_POP_CONSTANTS)
+
+    def writes(self, cycle: int) -> Iterator[tuple[int, int]]:
+        """Cycle and pixel of words written from ``cycle`` on, as far as they are known. Asked for in order of time."""
+        groups, step = self._geometry.groups, self._result
+        late = step - 1 + self._latencies.tap_to_write
+        while self._writes and self._writes[0][0] + groups * self._writes[0][2] * step + late <= cycle:
+            self._writes.pop(0)
+        for begin, first, outputs in self._writes:
+            for word in range(max(0, -(-(cycle - begin - late) // step)), groups * outputs):
+                yield begin + late + word * step, first + word % outputs
 
     def done(self) -> int:
         """When the last result has left."""
