@@ -4,8 +4,10 @@ import itertools
 
 import pytest
 
-from narrows.boards.ecp5 import SITES, place, placeable
-from narrows.boards.floorplan import wide_engine
+from narrows.boards.ecp5 import SITES, free_carries, place, placeable
+from narrows.boards.floorplan import default_engine, wide_engine
+from narrows.hw.block_ram import Cut
+from narrows.hw.config import ECP5_85F_WIDE, EngineConfig
 
 COUNTS = {"LFE5U-25F": (28, 56), "LFE5U-45F": (72, 108), "LFE5U-85F": (156, 208)}
 
@@ -53,12 +55,17 @@ def test_floorplans_that_make_no_sense(bels, message):
         place(netlist(), bels, device="LFE5U-25F")
 
 
-def test_the_wide_engine_has_its_places():
+@pytest.mark.parametrize(("floorplan", "config", "products", "columns"), [
+    (default_engine, EngineConfig(), (8, 2, 8), 2), (wide_engine, ECP5_85F_WIDE, (8, 4, 4), 4),
+])  # fmt: skip
+def test_an_engine_has_its_places(floorplan, config, products, columns):
     """Its multipliers and large memories by the names they have in a netlist; another one of its memories changes nothing."""
+    cut = Cut.of(width=8 * config.group, depth=config.bank_words, shared=True)
     sizes = {
-        ("array.slice{}.products{}.multiplier{}.multiplier", "MULT18X18D"): (8, 4, 4),
+        ("array.slice{}.products{}.multiplier{}.multiplier", "MULT18X18D"): products,
         ("depthwise.taps.products{}.multiplier{}.multiplier", "MULT18X18D"): (8, 3),
-        ("array.slice{}.weights.column{}", "DP16KD"): (8, 4), ("memory.bank{}.column{}_row{}", "DP16KD"): (4, 4, 7),
+        ("array.slice{}.weights.column{}", "DP16KD"): (8, columns),
+        ("memory.bank{}.column{}_row{}", "DP16KD"): (config.pixels, cut.columns, cut.rows),
         ("line_buffer.bank{}.column{}", "DP16KD"): (3, 8), ("depthwise_weights.lane{}.column{}", "DP16KD"): (3, 2),
     }  # fmt: skip
     cells = {
@@ -66,8 +73,25 @@ def test_the_wide_engine_has_its_places():
         for (name, kind), size in sizes.items() for at in itertools.product(*map(range, size))
     }
     made = {"modules": {"top": {"cells": cells}}}
-    chosen = wide_engine(placeable(made))
-    assert chosen.keys() == cells.keys() and len(set(chosen.values())) == len(cells) == 128 + 24 + 32 + 112 + 24 + 6
+    chosen = floorplan(placeable(made))
+    assert chosen.keys() == cells.keys() and len(set(chosen.values())) == len(cells) == 128 + 24 + 8 * columns + 112 + 24 + 6
     place(made, chosen, device="LFE5U-85F")
     del cells["system.top.engine.memory.bank0.column0_row6"]
-    assert len(wide_engine(placeable(made))) == len(cells) - 111
+    assert len(floorplan(placeable(made))) == len(cells) - 111
+
+
+def test_ends_of_carry_chains_are_freed_unless_something_looks_at_them():
+    def carry(**connections: list) -> dict:
+        directions = {port: "output" if port in ("COUT", "S0") else "input" for port in connections}
+        return {"type": "CCU2C", "port_directions": directions, "connections": connections}
+
+    look = {"type": "LUT4", "port_directions": {"A": "input", "Z": "output"}, "connections": {"A": [6], "Z": [7]}}
+    cells = {
+        "first": carry(CIN=["0"], COUT=[2], S0=[3]), "second": carry(CIN=[2], COUT=[4], S0=[5]),
+        "looked_at": carry(CIN=["1"], COUT=[6], S0=[8]), "at_a_pin": carry(CIN=["0"], COUT=[9], S0=[10]), "lut": look,
+    }  # fmt: skip
+    made = {"modules": {"top": {"ports": {"pin": {"direction": "output", "bits": [9]}}, "cells": cells}}}
+    assert free_carries(made) == 1
+    assert {name: cell["connections"].get("COUT") for name, cell in cells.items()} == {
+        "first": [2], "second": ["x"], "looked_at": [6], "at_a_pin": [9], "lut": None,
+    }  # fmt: skip
