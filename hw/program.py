@@ -203,7 +203,7 @@ class ProgramReader(wiring.Component):
             m.d.sync += [in_descriptor.eq(0), in_words.eq(0), at_kind.eq(1)]
 
     def _blocked(self, m, written):
-        """Whether the packet's ring has no room for another word. It is known three cycles late, so of a word that begins right after
+        """Whether the packet's ring has no room for another word. It is known four cycles late, so of a word that begins right after
         the last one ended there must be one place more. Words take four cycles or more."""
         config = self._config
         full, almost_full = Signal(len(RINGS)), Signal(len(RINGS))
@@ -211,7 +211,7 @@ class ProgramReader(wiring.Component):
             held = Signal(COUNT_BITS, name=f"held{n}")
             m.d.comb += held.eq(written[n] - self.freed[n])
             m.d.sync += [full[n].eq(held >= depth), almost_full[n].eq(held >= depth - 1)]
-        full_here, almost_here, ended = Signal(), Signal(), Signal(3)
+        full_here, almost_here, ended = Signal(), Signal(), Signal(4)
         m.d.sync += [
             full_here.eq(full.bit_select(self._ring, 1)), almost_here.eq(almost_full.bit_select(self._ring, 1)),
             ended.eq(Cat(self._take_word & self._end_word, ended)),
@@ -219,14 +219,16 @@ class ProgramReader(wiring.Component):
         return Mux(ended.any(), almost_here, full_here) & self._at_start
 
     def _loads(self, m, written):
-        """Parts gather into a lane, low byte first; a complete lane goes to the memory of the packet's ring."""
+        """Parts gather into a lane, low byte first; a complete lane goes to the memory of the packet's ring.
+
+        The memories are all over the chip, so nothing of it is worked out in the cycle in which the last part is taken.
+        """
         group = self._config.group
-        gathered = Signal(max(16 * _WIDE_PARTS, 8 * group))
-        buffer = Signal.like(gathered, reset_less=True)
-        store = Signal()
-        m.d.comb += [gathered.eq(Cat(buffer, self.i.payload)[16:]), store.eq(self._take_word & self._parts.last)]
+        gathered = Signal(max(16 * _WIDE_PARTS, 8 * group), reset_less=True)
+        store, ends, lane = Signal(), Signal(), Signal.like(self._lane, reset_less=True)
+        m.d.sync += [store.eq(self._take_word & self._parts.last), ends.eq(self._take_word & self._end_word), lane.eq(self._lane)]
         with m.If(self._take_word):
-            m.d.sync += [buffer.eq(gathered), self._at_start.eq(self._end_word)]
+            m.d.sync += [gathered.eq(Cat(gathered, self.i.payload)[16:]), self._at_start.eq(self._end_word)]
             self._parts.step()
             with m.If(self._parts.last):
                 self._parts.load(self._last_part)
@@ -254,9 +256,9 @@ class ProgramReader(wiring.Component):
             here, complete = Signal(name=f"here{n}"), Signal(name=f"complete{n}")
             m.d.comb += here.eq(store & (self._ring == n))
             m.d.sync += [
-                load.enable.eq(here), load.lane.eq(self._lane), load.address.eq(written[n]),
+                load.enable.eq(here), load.lane.eq(lane), load.address.eq(written[n]),
                 load.data.eq(factors if RINGS[n] in (Kind.WEIGHTS, Kind.DEPTHWISE_WEIGHTS) else constants),
-                complete.eq(here & self._end_word), written[n].eq(written[n] + complete),
+                complete.eq(here & ends), written[n].eq(written[n] + complete),
                 # The last lane's load still has to travel down the chain.
                 self.loaded[n].eq(self.loaded[n] + delayed(m, complete, self._config.outputs + 2, name=f"complete{n}", reset_less=False)),
             ]

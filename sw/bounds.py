@@ -82,9 +82,10 @@ def _bounds(run: BlockPlan, config: EngineConfig, of_program: Sequence[tuple[Kin
 
 
 def bus_share(config: EngineConfig) -> float:
-    """The share of the bus's cycles that refreshes leave to data."""
+    """The share of the bus's cycles that refreshes leave to data, and the commands that open and close rows."""
     latencies = Latencies.of(config, memory_timing(config))
-    return 1 - (latencies.refresh_cycles / REFRESH_BATCH + latencies.refresh) / latencies.refresh_interval
+    row = 1 << latencies.column_bits
+    return (1 - (latencies.refresh_cycles / REFRESH_BATCH + latencies.refresh) / latencies.refresh_interval) * row / (row + 2)
 
 
 def parts(bounds: Bounds, counted: Counted | Mapping[str, Any], config: EngineConfig) -> dict[str, int]:
@@ -105,8 +106,12 @@ def parts(bounds: Bounds, counted: Counted | Mapping[str, Any], config: EngineCo
         for_data -= found[name]
     of_data = min(for_data, late_bus - bus)
     found |= {"bus": bus + of_data, "buffers": for_weights + for_data - of_data}
-    # Where a unit's own counting overlaps another's by a few cycles, nothing is left for starts.
-    found["starts"] = max(0, value("cycles") - sum(found.values()))
+    # Where a unit's own counting overlaps another's by a few cycles, nothing is left.
+    left = max(0, value("cycles") - sum(found.values()))
+    # An array that has done its part does not wait for the depthwise unit any more, but the block still does.
+    alone = min(left, max(0, bounds.depthwise - bounds.results - found["depthwise"]))
+    found["depthwise"] += alone
+    found["starts"] = left - alone
     return {cause: found[cause] for cause in CAUSES}
 
 

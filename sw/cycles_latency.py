@@ -70,8 +70,8 @@ DESCRIPTOR_QUEUE = 6
 
 # Program (hw/program.py).
 
-#: From the pop of a memory word's last part to ``loaded``: the chain of slices and 3, and the counter.
-LOADED_REGISTERS = 4
+#: From the pop of a memory word's last part to ``loaded``: the chain of slices and 4, and the counter.
+LOADED_REGISTERS = 5
 
 # External memory (hw/dma.py, sdram.py).
 

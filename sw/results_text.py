@@ -107,12 +107,19 @@ def _block(row: Mapping[str, Any], bounds: Bounds, parts: Mapping[str, int]) -> 
 
 
 def reason(bounds: Bounds, parts: Mapping[str, int]) -> str:
-    """Why a block takes longer than its bound: what else its cycles went into, largest first, as shares of the bound."""
+    """Why a block takes longer than its bound: what its cycles beyond that went into, largest first, as shares of the bound.
+
+    The bound is filled first with the multipliers' work, then with waits for what sets it, then with the others, which hide behind it.
+    The shares are those that had no room in it; they add up to the gap.
+    """
     bound = _bound(bounds)
-    # Part of the bound itself are the multipliers' work, and what was waited beyond it for the slower unit or the bus.
-    own = {"multipliers", *(cause for cause in ("depthwise", "bus") if bound == getattr(bounds, cause) > bounds.array)}
-    found = sorted(((count / bound, cause) for cause, count in parts.items() if cause not in own), reverse=True)
-    return ", ".join(f"{cause} {share:+.1%}" for share, cause in found if share >= _WORTH) or "several small ones"
+    own = [cause for cause in ("depthwise", "bus") if bound == getattr(bounds, cause) > bounds.array]
+    left, found = bound, []
+    for cause in ("multipliers", *own, *(cause for cause in CAUSES[1:] if cause not in own)):
+        hidden = min(left, parts[cause])
+        left -= hidden
+        found.append(((parts[cause] - hidden) / bound, cause))
+    return ", ".join(f"{cause} {share:+.1%}" for share, cause in sorted(found, reverse=True) if share >= _WORTH) or "several small ones"
 
 
 def gaps(runs: Sequence[Measured]) -> Section:
