@@ -36,6 +36,7 @@ ULX3S_85F_WIDE = replace(
     ULX3S_85F, name="ulx3s-85f-wide", config=replace(ECP5_85F_WIDE, sdram="any-256M-75", sdram_mhz=115), floorplan=wide_engine,
 )
 ULX3S_25F = Board(
-    name="ulx3s-25f", platform=_Platform25F, loader="ulx3s", config=replace(ECP5_25F, sdram="any-256M-75", sdram_mhz=80), dense=True,
-    **_COMMON,
+    name="ulx3s-25f", platform=_Platform25F, loader="ulx3s", dense=True, **_COMMON,
+    # One multiplier for residual sums, in turns: with a lane of its own the engine has more logic than the chip.
+    config=replace(ECP5_25F, residual_lanes=0, sdram="any-256M-75", sdram_mhz=80),
 )  # fmt: skip
