@@ -15,15 +15,10 @@ from narrows.tools import find_tool
 #: Verilog of the primitives a netlist consists of.
 MODELS = tuple(sorted((Path(__file__).resolve().parent / "ecp5").glob("*.v")))
 
-#: Flip-flops of a tile share their reset, and those without one can't be with them: of two dozen kinds some end up far from where they
-#: belong, and a chip that is nearly full has no place for them at all. So resets and enables of few flip-flops become logic.
-_FEW_RESETS, _FEW_ENABLES = 300, 8
-_FLIP_FLOPS = "$_DFF_?_ 01", "$_DFF_?P?_ r", "$_SDFF_?P?_ r", "$_DFFE_??_ 01", "$_DFFE_?P??_ r", "$_SDFFE_?P??_ r"
-
 #: Synthesis as for a bitstream. Amaranth's names survive because the hierarchy is dissolved before anything is renamed. Registers that
 #: drive a `*_dup` signal are copies that exist to be near what they drive: without `keep` on the cell they would be merged. Memories that
 #: are to be block RAMs are instantiated; the others are small, and a block RAM without its output register would be slow.
-SYNTHESIS = f"""\
+SYNTHESIS = """\
 read_rtlil top.il
 hierarchy -top top
 proc
@@ -32,10 +27,7 @@ select -set copies w:*_dup* %a %ci:+[Q] t:$*dff* %i
 setattr -set keep 1 @copies
 synth_ecp5 -top top -run begin:map_ram
 setattr -set ram_style "distributed" t:$mem_v2 r:SIZE<=64 %i
-synth_ecp5 -top top -run map_ram:map_ffs
-opt_clean
-dfflegalize -minsrst {_FEW_RESETS} -mince {_FEW_ENABLES} {" ".join(f"-cell {kind}" for kind in _FLIP_FLOPS)}
-synth_ecp5 -top top -run map_ffs:
+synth_ecp5 -top top -run map_ram:
 """
 #: Vectors are split so that Verilator sees no loop where one bit of a vector is made from another of it.
 SCRIPT = f"""\

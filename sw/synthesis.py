@@ -24,6 +24,17 @@ from narrows.tools import Runner, find_tool
 
 _SCRIPT = f"{SYNTHESIS}write_json yosys.json\n"
 
+#: Flip-flops in one tile share their reset, and those without one can't be with others: in a chip that is nearly full the router finds
+#: no places for two dozen kinds. So resets and enables of few flip-flops become logic.
+_FEW_RESETS, _FEW_ENABLES = 300, 8
+_FLIP_FLOPS = "$_DFF_?_ 01", "$_DFF_?P?_ r", "$_SDFF_?P?_ r", "$_DFFE_??_ 01", "$_DFFE_?P??_ r", "$_SDFFE_?P??_ r"
+_DENSE_SCRIPT = _SCRIPT.replace("-run map_ram:\n", f"""\
+-run map_ram:map_ffs
+opt_clean
+dfflegalize -minsrst {_FEW_RESETS} -mince {_FEW_ENABLES} {" ".join(f"-cell {kind}" for kind in _FLIP_FLOPS)}
+synth_ecp5 -top top -run map_ffs:
+""")  # fmt: skip
+
 
 @dataclass(frozen=True)
 class Design:
@@ -78,11 +89,12 @@ def synthesise(design: Design, *, parent: Path, runner: Runner, progress: Progre
     """The netlist of ``design``, with the board's floorplan."""
     yosys = find_tool("yosys")
     floorplan, dense = design.board.floorplan, design.board.dense
+    script = _DENSE_SCRIPT if dense else _SCRIPT
 
     def make(folder: Path) -> None:
         progress("synthesising (Yosys)", 0.1)
         (folder / "top.il").write_bytes((design.folder / "top.il").read_bytes())
-        (folder / "synth.ys").write_text(_SCRIPT)
+        (folder / "synth.ys").write_text(script)
         runner.check(yosys, "-q", "-l", "yosys.log", "synth.ys", folder=folder, log="messages.log")
         (folder / "top.il").unlink()
         netlist = json.loads((folder / "yosys.json").read_text())
@@ -98,7 +110,7 @@ def synthesise(design: Design, *, parent: Path, runner: Runner, progress: Progre
         info = {"resources": count(netlist), "clocks": clock_nets(netlist), "sha256": file_digest(folder / "netlist.json")}
         (folder / "info.json").write_text(json.dumps(info))
 
-    key = digest(file_digest(design.folder / "top.il"), _SCRIPT, yosys.version, (floorplan or dense) and (design.board.name, _sources()))
+    key = digest(file_digest(design.folder / "top.il"), script, yosys.version, (floorplan or dense) and (design.board.name, _sources()))
     folder = cached(parent, f"netlist-{key}", make)
     return Netlist(folder, **json.loads((folder / "info.json").read_text()))
 
