@@ -33,7 +33,7 @@ class Board:
     built for it if no other is asked for, with the SDRAM part it carries. ``button``: the resource that resets. ``lights``: resources
     for alive, busy and error. ``high``: pins to hold high, as resource, number and the name within. ``loader``: its name for
     openFPGALoader. ``floorplan``: sites for multipliers and block RAMs. ``dense``: ``config`` fills the chip, so its netlist has to leave
-    the router as much room as it can.
+    the router as much room as it can, at the cost of longer paths.
     """
 
     name: str
