@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from functools import partial
 
 from narrows.boards.ecp5 import SITES
 
@@ -57,12 +58,8 @@ def _wide_weights(index: int, column: int) -> str:
     return _SITES.block_ram(*_WIDE_WEIGHTS[index], column)
 
 
-def _activation(bank: int, column: int, row: int) -> str:
-    return _ACTIVATIONS[(2 * column + bank) * 7 + row]
-
-
-def _wide_activation(bank: int, column: int, row: int) -> str:
-    return _ACTIVATIONS[(4 * column + bank) * 7 + row]
+def _activation(bank: int, column: int, row: int, *, banks: int) -> str:
+    return _ACTIVATIONS[(banks * column + bank) * 7 + row]
 
 
 def _line(bank: int, column: int) -> str:
@@ -86,8 +83,12 @@ _COMMON: _Rules = (
     (r"\.line_buffer\.bank(\d+)\.column(\d+)$", 24, _line),
     (r"\.depthwise_weights\.lane(\d+)\.column(\d+)$", 6, _depthwise_weights),
 )
-_DEFAULT: _Rules = ((_PRODUCTS, 128, _direct_product), (_WEIGHTS, 16, _weights), (_ACTIVATION, 112, _activation), *_COMMON)
-_WIDE: _Rules = ((_PRODUCTS, 128, _fast_product), (_WEIGHTS, 32, _wide_weights), (_ACTIVATION, 112, _wide_activation), *_COMMON)
+_DEFAULT: _Rules = (
+    (_PRODUCTS, 128, _direct_product), (_WEIGHTS, 16, _weights), (_ACTIVATION, 112, partial(_activation, banks=2)), *_COMMON,
+)  # fmt: skip
+_WIDE: _Rules = (
+    (_PRODUCTS, 128, _fast_product), (_WEIGHTS, 32, _wide_weights), (_ACTIVATION, 112, partial(_activation, banks=4)), *_COMMON,
+)  # fmt: skip
 
 
 def default_engine(cells: Mapping[str, str]) -> dict[str, str]:

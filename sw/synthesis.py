@@ -25,7 +25,7 @@ from narrows.tools import Runner, find_tool
 _SCRIPT = f"{SYNTHESIS}write_json yosys.json\n"
 
 #: Flip-flops in one tile share their reset, and those without one can't be with others: in a chip that is nearly full the router finds
-#: no places for two dozen kinds. So resets and enables of few flip-flops become logic.
+#: no places for a dozen kinds. So resets and enables of few flip-flops become logic.
 _FEW_RESETS, _FEW_ENABLES = 300, 8
 _FLIP_FLOPS = "$_DFF_?_ 01", "$_DFF_?P?_ r", "$_SDFF_?P?_ r", "$_DFFE_??_ 01", "$_DFFE_?P??_ r", "$_SDFFE_?P??_ r"
 _DENSE_SCRIPT = _SCRIPT.replace("-run map_ram:\n", f"""\

@@ -23,6 +23,7 @@ from narrows.build_summary import plain, worst_paths
 from narrows.hw.config import EngineConfig
 from narrows.network import NarrowsError
 from narrows.routing import Clock, Routed
+from narrows.synthesis import _DENSE_SCRIPT, _SCRIPT
 
 MULTIPLIER, RAM = SITES["LFE5U-85F"].multiplier(1, 6, 2), SITES["LFE5U-85F"].block_ram(2, 11, 1)
 
@@ -273,3 +274,9 @@ def test_unsuitable_clocks_and_boards_are_refused(monkeypatch):
     monkeypatch.setattr("narrows.boards.board.find_pll", lambda **_: faster)
     with pytest.raises(ValueError, match="would be 134.000 MHz, at which W9825G6KH-6 needs a longer t_rc than at 133 MHz"):
         Clocking(board=chosen, config=EngineConfig(sdram_mhz=133))
+
+
+def test_only_a_chip_that_is_nearly_full_has_its_rare_resets_made_logic():
+    assert _SCRIPT.count("synth_ecp5") == 2 and "dfflegalize" not in _SCRIPT
+    before, step, after = _DENSE_SCRIPT.partition("dfflegalize -minsrst ")
+    assert step and before.count("synth_ecp5") == 2 and "-run map_ram:map_ffs\n" in before and "-run map_ffs:\n" in after
