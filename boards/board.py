@@ -33,7 +33,8 @@ class Board:
     built for it if no other is asked for, with the SDRAM part it carries. ``button``: the resource that resets. ``lights``: resources
     for alive, busy and error. ``high``: pins to hold high, as resource, number and the name within. ``loader``: its name for
     openFPGALoader. ``floorplan``: sites for multipliers and block RAMs. ``dense``: ``config`` fills the chip, so its netlist has to leave
-    the router as much room as it can, at the cost of longer paths.
+    the router as much room as it can, at the cost of longer paths. ``target_mhz``: what the router is asked for at that config's clock, if
+    more than the clock, so that it tries harder.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Board:
     loader: str
     floorplan: Floorplan | None = None
     dense: bool = False
+    target_mhz: float | None = None
 
     @property
     def device(self) -> str:

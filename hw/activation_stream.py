@@ -15,6 +15,7 @@ from narrows.hw.countdown import Countdown
 from narrows.hw.delay import delayed
 from narrows.hw.gearbox import COUNT_BITS, WordPacker, WordUnpacker
 from narrows.hw.ports import activation_write
+from narrows.hw.stream_register import StreamRegister
 from narrows.hw.walker import ADDRESS_BITS, Walker, WalkFields, bank_bits, walk_fields
 
 #: Where the tensor lies; ``ring``: pixels the region holds; ``pixels``: of the tensor; ``words``: of 16 bits.
@@ -153,24 +154,23 @@ class ActivationLoad(wiring.Component):
             walk.fields.eq(self.fields.walk),
             self.done.eq(packer.done & ~self.o.valid),
         ]
-        # A word waits for room of its own at its pixel's first word only.
-        step = Signal()
+        # A word waits for room of its own at its pixel's first word only. Whether memory takes one is known late: it does not
+        # decide here.
+        m.submodules.out = out = StreamRegister(activation_write(self._config))
+        wiring.connect(m, out.o, wiring.flipped(self.o))
+        room, step = Signal(), Signal()
         m.d.comb += [
-            packer.o.ready.eq((~self.o.valid | self.o.ready) & (gate.open | ~walk.first)),
+            room.eq(gate.open | ~walk.first),
+            packer.o.ready.eq(out.i.ready & room),
+            out.i.valid.eq(packer.o.valid & room),
             step.eq(packer.o.valid & packer.o.ready),
             walk.step.eq(step),
             gate.step.eq(step & walk.first),
+            out.i.payload.data.eq(packer.o.payload),
+            out.i.payload.bank.eq(walk.bank),
+            out.i.payload.address.eq(walk.address),
+            out.i.payload.mark.eq(walk.last),
         ]
-        with m.If(self.o.ready):
-            m.d.sync += self.o.valid.eq(0)
-        with m.If(step):
-            m.d.sync += [
-                self.o.valid.eq(1),
-                self.o.payload.data.eq(packer.o.payload),
-                self.o.payload.bank.eq(walk.bank),
-                self.o.payload.address.eq(walk.address),
-                self.o.payload.mark.eq(walk.last),
-            ]
         return m
 
 

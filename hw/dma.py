@@ -3,6 +3,9 @@
 Byte addresses are even everywhere; lengths and counts are in words of 16 bits.
 """
 
+from functools import reduce
+from operator import or_
+
 from amaranth.hdl import Cat, Module, Mux, Signal, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.fifo import SyncFIFO
@@ -204,7 +207,7 @@ class _Turns(wiring.Component):
         layout = data.StructLayout({"turn": self._clients, "left": signed(LENGTH_BITS + 1)})
         m.submodules.queue = queue = SyncFIFO(width=layout.size, depth=_TURNS)
         entry, after, room = Signal(layout), data.View(layout, queue.r_data), Signal(init=1)
-        m.d.sync += room.eq(queue.level < _TURNS)  # pushes are two cycles apart
+        m.d.sync += room.eq(queue.level < _TURNS)  # pushes are three cycles apart
         m.d.comb += [entry.turn.eq(self.push), entry.left.eq(self.length - 2)]  # negative at the last step
         m.d.comb += [queue.w_data.eq(entry), queue.w_en.eq(self.push.any()), self.room.eq(room)]
         left = Signal(signed(LENGTH_BITS + 1))
@@ -220,10 +223,11 @@ class MemoryArbiter(wiring.Component):
     """Shares the controller among ``readers`` clients that read and ``writers`` that write, burst by burst.
 
     Of the requests offered in a cycle the one of the lowest index goes first, readers before writers (who wait while
-    readers ask without end); after these ``patient`` readers; after all of them the last ``guests`` readers and as many writers. One
-    request is taken in two cycles, and is one cycle later at ``request``. Bursts are served in the order they
-    were taken, so a read taken after a write sees its words. Words read reach their reader one cycle after ``read``, words
-    to write pass without a register. The controller must not answer before the second cycle after it took a request.
+    readers ask without end); after these ``patient`` readers; after all of them the last ``guests`` readers and as many
+    writers. A request is taken a cycle after it was chosen, is another cycle later at ``request``, and is followed by the
+    next one in three cycles. Bursts are served in the order they were taken, so a read taken after a write sees its words.
+    Words read reach their reader one cycle after ``read``, words to write pass without a register. The controller must not
+    answer before the second cycle after it took a request.
     ``read_words``/``write_words`` are high for one cycle per word.
     """
 
@@ -271,35 +275,34 @@ class MemoryArbiter(wiring.Component):
         return m
 
     def _requests(self, m: Module, reading: _Turns, writing: _Turns) -> None:
-        """Take the first request on offer into a register, and note whose turn it will be."""
+        """Choose the first request on offer; a cycle later take it into a register, and note whose turn it will be."""
         clients = [*self.read_requests, *self.write_requests]
-        chosen, taken = Signal(Burst), Signal(len(clients))
-        free = ~self.request.valid & reading.room & writing.room
         # Indices of clients in order of precedence.
         readers, writers = range(self._readers), range(self._readers, len(clients))
         first, second = self._readers - self._guests, self._writers - self._guests
         eager = first - self._patient
         order = [*readers[:eager], *writers[:second], *readers[eager:], *writers[second:]]
-        for place, index in enumerate(order):
-            client = clients[index]
-            m.d.comb += [
-                client.ready.eq(free & ~Cat(clients[other].valid for other in order[:place]).any()),
-                taken[index].eq(client.valid & client.ready),
-            ]
-        for index in reversed(order):
-            with m.If(clients[index].valid):
-                m.d.comb += chosen.eq(clients[index].payload)
+
+        # Clients are all over the chip: their flags end in a register here, their answer comes out of it.
+        chosen = Signal(len(clients))
+        m.d.sync += chosen.eq(0)
+        with m.If(~chosen.any() & ~self.request.valid & reading.room & writing.room):
+            for place, index in enumerate(order):
+                before = Cat(clients[other].valid for other in order[:place]).any()
+                m.d.sync += chosen[index].eq(clients[index].valid & ~before)
         m.d.comb += [
-            Cat(reading.push, writing.push).eq(taken),
-            reading.length.eq(chosen.length),
-            writing.length.eq(chosen.length),
+            *(client.ready.eq(chosen[index]) for index, client in enumerate(clients)),
+            Cat(reading.push, writing.push).eq(chosen),
         ]
+        offered = [Mux(chosen[index], client.payload.as_value(), 0) for index, client in enumerate(clients)]
+        burst = data.View(Burst, reduce(or_, offered))
+        m.d.comb += [reading.length.eq(burst.length), writing.length.eq(burst.length)]
         with m.If(self.request.ready):
             m.d.sync += self.request.valid.eq(0)
-        with m.If(taken.any()):
+        with m.If(chosen.any()):
             m.d.sync += [
                 self.request.valid.eq(1),
-                self.request.payload.address.eq(chosen.address),
-                self.request.payload.length.eq(chosen.length),
+                self.request.payload.address.eq(burst.address),
+                self.request.payload.length.eq(burst.length),
                 self.request.payload.write.eq(writing.push.any()),
             ]

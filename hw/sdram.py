@@ -137,8 +137,8 @@ class SdramController(wiring.Component):
             raise ValueError(f"startup_us must be a time in microseconds, not {startup_us}.")
         self._timing, self._batch, self._max_length = timing, refresh_batch, max_length
         self._power_up = timing.power_up_cycles(startup_us)
-        #: Cycles from the decision for a READ to its word: command register, CAS latency, ``dq_i`` register.
-        self.latency = 2 + timing.cas_latency + io_latency
+        #: Cycles from the decision for a READ to its word: two command registers, CAS latency, ``dq_i`` register.
+        self.latency = 3 + timing.cas_latency + io_latency
         super().__init__({
             "request": In(stream.Signature(sdram_request(timing.part, max_length=max_length))),
             "read": Out(read_data(timing.part)),
@@ -185,9 +185,15 @@ class SdramController(wiring.Component):
         return m
 
     def _pins(self, m: Module, rows: RowMachine, running: data.View, reading: Signal, writing: Signal) -> None:
-        """Registers in front of every pin, and the words that come back."""
-        pins, row = self.pins, rows.command
-        m.d.comb += pins.cke.eq(1)
+        """Registers in front of every pin, and the words that come back.
+
+        There are two of them: one beside the machines, one on the way to the pins, which are along a whole edge of the chip.
+        """
+        signature, row = sdram_pins(self._timing.part), rows.command
+        pins = signature.create(path=("first",))
+        outputs = [name for name, member in signature.members.items() if member.flow is Out]
+        m.d.sync += [getattr(self.pins, name).eq(getattr(pins, name)) for name in outputs if name != "cke"]
+        m.d.comb += self.pins.cke.eq(1)
         m.d.sync += [
             pins.cs_n.eq(~(row.valid | reading | writing)),
             pins.ras_n.eq(~row.valid),
@@ -198,7 +204,7 @@ class SdramController(wiring.Component):
             pins.dqm.eq((~rows.ready).replicate(len(pins.dqm))),
             pins.dq_o.eq(self.write.payload),
             pins.dq_oe.eq(writing),
-            self.read.payload.eq(pins.dq_i),
+            self.read.payload.eq(self.pins.dq_i),
         ]
         under_way = Signal(self.latency)
         m.d.sync += under_way.eq(Cat(reading, under_way))

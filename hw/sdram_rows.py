@@ -1,7 +1,8 @@
 """The SDRAM controller's row machine: opens rows ahead of need, refreshes, initialises.
 
-Times of two commands are compared at the point where row and column commands meet, one register before the pins. A
-timer is a shift register: ``n`` ones loaded in the cycle of one command let the next come ``n + 1`` cycles later.
+Times of two commands are compared at the point where row and column commands meet, two registers before the pins. A
+timer is a shift register: ``n`` ones loaded in the cycle after one command let the next come ``n + 2`` cycles later. In that
+cycle the command itself makes the next one wait, so that its decision ends in a few registers and nothing hangs on it.
 """
 
 from collections.abc import Mapping
@@ -18,6 +19,14 @@ from narrows.hw.sdram_timing import SdramPart, SdramTiming
 URGENT = 7
 #: Cycles without a request after which even a single refresh that is due is not postponed any longer.
 IDLE_CYCLES = 15
+
+#: From one refresh to the next at least, so that the count of those that are due is there: more than slow clocks need.
+REFRESH_CYCLES = 4
+
+
+def _ones(count: int) -> int:
+    """So many, or none."""
+    return (1 << max(count, 0)) - 1
 
 
 def segment_layout(part: SdramPart, *, max_length: int) -> data.StructLayout:
@@ -130,8 +139,10 @@ class RowMachine(wiring.Component):
         state = Signal(data.StructLayout(dict.fromkeys(names.split(), 1)), init={"power_up": 1})
         commands = "precharge activate drain refresh mode restore"
         issue = Signal(data.StructLayout(dict.fromkeys(commands.split(), 1)))
-        waiting, busy = self._timers(m, issue)
-        is_open, hit, same_bank = self._rows(m, state, issue)
+        issued = Signal.like(issue)
+        m.d.sync += issued.eq(issue)
+        waiting, busy = self._timers(m, issued)
+        is_open, hit, same_bank = self._rows(m, state, issued)
 
         # Which command, if any: a state, its timer, and conditions that are registers or nearly so.
         bank = self.prepared.payload.bank
@@ -146,6 +157,9 @@ class RowMachine(wiring.Component):
             issue.restore.eq(state.restore),
         ]
         self._commands(m, issue)
+        m.d.comb += [self.activated.eq(issued.activate | issued.restore), self.refreshed.eq(issued.refresh)]
+        with m.If(issued.mode):
+            m.d.sync += self.ready.eq(1)
 
         # One segment in hand.
         in_hand = Signal()
@@ -182,43 +196,44 @@ class RowMachine(wiring.Component):
         })
         m.d.comb += [
             refresh.idle.eq(state.fetch & ~self.segment.valid & ~self.active),
-            refresh.done.eq(issue.refresh),
+            refresh.done.eq(issued.refresh),
         ]
         # An urgent refresh stops a running segment, which then finds its row opened again.
         m.d.sync += self.pause.eq((self.pause | (state.drain & refresh.urgent)) & ~(state.fetch | state.lookup))
         return m
 
-    def _timers(self, m: Module, issue: data.View) -> tuple[Signal, Signal]:
+    def _timers(self, m: Module, issued: data.View) -> tuple[Signal, Signal]:
         """Whether the row machine's next command must wait, and which banks may not be closed yet."""
-        timing = self._timing
-        wait = Signal(max(timing.t_rp, timing.t_rcd, timing.t_rrd, timing.t_rfc, timing.t_mrd))
+        timing, waiting = self._timing, Signal()
+        wait = Signal(max(timing.t_rp, timing.t_rcd, timing.t_rrd, timing.t_rfc, timing.t_mrd, REFRESH_CYCLES))
         m.d.sync += wait.eq(wait >> 1)
+        m.d.comb += waiting.eq(wait[0] | self.command.valid)
         for command, cycles in (
-            (issue.precharge | issue.drain, timing.t_rp),
+            (issued.precharge | issued.drain, timing.t_rp),
             # tRRD lies within tRCD, or nearly: no second timer for it.
-            (issue.activate | issue.restore, max(timing.t_rcd, timing.t_rrd)),
-            (issue.refresh, timing.t_rfc),
-            (issue.mode, timing.t_mrd),
+            (issued.activate | issued.restore, max(timing.t_rcd, timing.t_rrd)),
+            (issued.refresh, max(timing.t_rfc, REFRESH_CYCLES)),
+            (issued.mode, timing.t_mrd),
         ):
             with m.If(command):
-                m.d.sync += wait.eq((1 << (cycles - 1)) - 1)
+                m.d.sync += wait.eq(_ones(cycles - 2))
 
         # tRC holds if tRP follows the longer of tRAS and tRC - tRP.
         opened_for = max(timing.t_ras, timing.t_rc - timing.t_rp)
         busy = Signal(1 << timing.part.bank_bits)
-        opened = Mux(issue.restore, self.running.bank, self.prepared.payload.bank)
+        opened = Mux(issued.restore, self.running.bank, self.prepared.payload.bank)
         for bank in range(len(busy)):
             opening, recovering = Signal(opened_for), Signal(max(timing.t_wr - 1, 1))
             m.d.sync += [opening.eq(opening >> 1), recovering.eq(recovering >> 1)]
-            with m.If((issue.activate | issue.restore) & (opened == bank)):
-                m.d.sync += opening.eq((1 << (opened_for - 1)) - 1)
+            with m.If((issued.activate | issued.restore) & (opened == bank)):
+                m.d.sync += opening.eq(_ones(opened_for - 2))
             # A WRITE is where commands meet, the PRECHARGE that is timed here a cycle before it.
             with m.If(self.wrote & (self.running.bank == bank)):
-                m.d.sync += recovering.eq((1 << (timing.t_wr - 2)) - 1 if timing.t_wr > 2 else 0)
+                m.d.sync += recovering.eq(_ones(timing.t_wr - 2))
             m.d.comb += busy[bank].eq(opening[0] | recovering[0])
-        return wait[0], busy
+        return waiting, busy
 
-    def _rows(self, m: Module, state: data.View, issue: data.View) -> tuple[Signal, Signal, Signal]:
+    def _rows(self, m: Module, state: data.View, issued: data.View) -> tuple[Signal, Signal, Signal]:
         """Of the segment in hand, valid in state ``decide``: its bank is open, at its row; it is the running one's."""
         part = self._timing.part
         banks = 1 << part.bank_bits
@@ -236,16 +251,16 @@ class RowMachine(wiring.Component):
 
         # A PRECHARGE needs no entry: the same segment's ACTIVATE follows.
         for index in range(banks):
-            with m.If(issue.activate & (in_hand.bank == index)):
+            with m.If(issued.activate & (in_hand.bank == index)):
                 m.d.sync += [rows[index].eq(in_hand.row), opens[index].eq(1)]
-            with m.If(issue.restore & (self.running.bank == index)):
+            with m.If(issued.restore & (self.running.bank == index)):
                 m.d.sync += [rows[index].eq(self.running.row), opens[index].eq(1)]
-        with m.If(issue.drain):
+        with m.If(issued.drain):
             m.d.sync += opens.eq(0)
         return is_open, hit, same_bank
 
     def _commands(self, m: Module, issue: data.View) -> None:
-        """The command register, and what tells of commands."""
+        """The command register."""
         in_hand, running = self.prepared.payload, self.running
         all_banks = 1 << 10
         m.d.sync += [
@@ -259,8 +274,4 @@ class RowMachine(wiring.Component):
                 | Mux(issue.drain, all_banks, 0)
                 | Mux(issue.mode, self._timing.mode, 0)
             ),
-            self.activated.eq(issue.activate | issue.restore),
-            self.refreshed.eq(issue.refresh),
         ]
-        with m.If(issue.mode):
-            m.d.sync += self.ready.eq(1)

@@ -72,11 +72,12 @@ def memory_timing(config: EngineConfig) -> SdramTiming:
 class Top(wiring.Component):
     """Engine and memory controller behind a register port.
 
-    ``bus``: ``read_data`` follows ``address`` by two cycles; ``write`` takes ``write_data`` in its cycle. ``done`` stays high from
-    the end of a program to the next start; ``block_done`` is high for a cycle when a block is over. ``status``: the lowest
-    bits of that register, a cycle later. ``host``: see :class:`narrows.hw.engine.Engine`; no transfer of it may be under way at
-    a start and while ``resetting``, which is high for some thousand cycles after a reset was written. ``startup_us``: the wait
-    after power-up, short in simulation. ``watched``: see :class:`narrows.hw.engine.Engine`.
+    ``bus``: ``read_data`` follows ``address`` by two cycles; ``write`` takes ``write_data`` in its cycle and has its effect two
+    cycles later, which a read in the next one sees. ``done`` stays high from the end of a program to the next start;
+    ``block_done`` is high for a cycle when a block is over. ``status``: the lowest bits of that register, a cycle later.
+    ``host``: see :class:`narrows.hw.engine.Engine`; no transfer of it may be under way at a start and while ``resetting``,
+    which is high for some thousand cycles after a reset was written. ``startup_us``: the wait after power-up, short in
+    simulation. ``watched``: see :class:`narrows.hw.engine.Engine`.
     """
 
     def __init__(self, *, config: EngineConfig, startup_us: float | None = None, watched: bool = False):
@@ -112,20 +113,22 @@ class Top(wiring.Component):
         address, words = Signal(BYTE_ADDRESS_BITS), Signal(COUNT_BITS)
         index, cycles = Signal(range(BLOCKS * WORDS)), Signal(32)
         busy, done = Signal(), Signal()
-        bus, write = self.bus, {}
+        # What is written arrives a cycle later: registers' addresses are told apart beside the link, not beside each register.
+        bus, write, value = self.bus, {}, Signal(32)
+        m.d.sync += value.eq(bus.write_data)
         for register in Register:
             write[register] = Signal(name=f"write_{register.name.lower()}")
-            m.d.comb += write[register].eq(bus.write & (bus.address == register))
+            m.d.sync += write[register].eq(bus.write & (bus.address == register))
         with m.If(write[Register.PROGRAM_ADDRESS]):
-            m.d.sync += address.eq(bus.write_data)
+            m.d.sync += address.eq(value)
         with m.If(write[Register.PROGRAM_WORDS]):
-            m.d.sync += words.eq(bus.write_data)
+            m.d.sync += words.eq(value)
         with m.If(write[Register.COUNTER_INDEX]):
-            m.d.sync += index.eq(bus.write_data)
+            m.d.sync += index.eq(value)
         start = Signal()
-        m.d.comb += start.eq(write[Register.CONTROL] & (bus.write_data[:2] == START) & ~busy & ~self.resetting)
+        m.d.comb += start.eq(write[Register.CONTROL] & (value[:2] == START) & ~busy & ~self.resetting)
         alive = delayed(m, start | engine.block, 1, name="alive", reset_less=False)
-        hung = self._watchdog(m, busy, alive, write[Register.WATCHDOG])
+        hung = self._watchdog(m, busy, alive, write[Register.WATCHDOG], value)
 
         # The engine's done is that of the program before until its reset has reached it.
         started = Signal(4)
@@ -144,7 +147,7 @@ class Top(wiring.Component):
         m.d.comb += engine.stop.eq(self.resetting)
         with m.If(over):
             m.d.sync += [self.resetting.eq(0), busy.eq(0), done.eq(0)]
-        with m.If(write[Register.CONTROL] & bus.write_data[1]):
+        with m.If(write[Register.CONTROL] & value[1]):
             m.d.sync += self.resetting.eq(1)
         with m.If(start):
             m.d.sync += [busy.eq(1), done.eq(0), cycles.eq(0), started.eq(~0)]
@@ -171,12 +174,12 @@ class Top(wiring.Component):
         m.d.sync += [chosen.eq(bus.address), bus.read_data.eq(table[chosen[:4]])]
         return m
 
-    def _watchdog(self, m, busy, alive, write):
+    def _watchdog(self, m, busy, alive, write, value):
         """High when the program has run for the register's cycles without a sign of life, until the next one."""
         limit, left = Signal(32, init=PATIENCE), Signal(signed(33), init=PATIENCE)
         hung = Signal()
         with m.If(write):
-            m.d.sync += limit.eq(self.bus.write_data)
+            m.d.sync += limit.eq(value)
         with m.If(busy):
             m.d.sync += [left.eq(left - 1), hung.eq(hung | (left < 0))]
         with m.If(alive | ~busy):

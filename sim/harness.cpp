@@ -71,6 +71,7 @@ class Simulation {
       step();
       top_->bus___05Fwrite = 0;
       top_->eval();
+      step();  // its effect comes a cycle later
     }
   }
 

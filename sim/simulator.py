@@ -177,7 +177,7 @@ class Simulator:
     # The register port, which takes the cycles it takes.
 
     def write(self, address: int, value: int) -> None:
-        """Write a 32-bit register: one cycle."""
+        """Write a 32-bit register: two cycles, after which it has its effect."""
         self._call("bus_write", _checked("register address", address, 8), _checked("register value", value, 32))
 
     def read(self, address: int) -> int:

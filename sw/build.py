@@ -28,8 +28,8 @@ from narrows.tools import OLDEST, Runner, find_tool
 class Options:
     """How to build. ``seeds``: how many of the router's random placements to try, from ``first_seed`` on.
 
-    ``target_mhz``: what the router is asked for instead of the engine's clock. ``allow_failure``: make a bitstream though a clock is
-    too slow. ``netlist_only``: stop before routing.
+    ``target_mhz``: what the router is asked for instead of the engine's clock; the board's own target if not given.
+    ``allow_failure``: make a bitstream though a clock is too slow. ``netlist_only``: stop before routing.
     """
 
     seeds: int = 1
@@ -77,7 +77,7 @@ def build_board(
     _check_fit(netlist, board)
     results = route(
         design, netlist, seeds=range(options.first_seed, options.first_seed + options.seeds), router=options.router,
-        target_mhz=options.target_mhz, parent=parent, runner=runner, progress=report,
+        target_mhz=router_target(board, config, options), parent=parent, runner=runner, progress=report,
     )  # fmt: skip
     return _finish(manifest, results, folder=folder, parent=parent, runner=runner, options=options, progress=report)
 
@@ -88,6 +88,13 @@ def engine_for(board: Board, config: EngineConfig | None, clock: int | None) -> 
     if clock is not None:
         changes["sdram_mhz"] = clock
     return EngineConfig(**asdict(config or board.config) | changes)
+
+
+def router_target(board: Board, config: EngineConfig, options: Options) -> float | None:
+    """What the router is asked for, if not the engine's clock: what ``options`` say, or the board's target at the board's clock."""
+    if options.target_mhz is not None:
+        return options.target_mhz
+    return board.target_mhz if config.sdram_mhz == board.config.sdram_mhz else None
 
 
 def result(manifest: dict[str, Any]) -> dict[str, Any]:
@@ -133,6 +140,7 @@ def _finish(
         "clocks": {name: asdict(clock) for name, clock in best.clocks.items()},
         "seeds": {str(routed.seed): round(routed.clocks["sync"].achieved_mhz, 3) for routed in results},
         "resources": {name: count for name, (count, _) in used.items()},
+        "worst_paths": build_summary.worst_paths(report)[: build_summary.PATHS],
     }  # fmt: skip
     folder.mkdir(parents=True, exist_ok=True)
     # A bitstream of another configuration must not outlive its description.

@@ -162,7 +162,8 @@ def build(
     seed: Annotated[int, typer.Option(min=1, metavar="S", help="The first of them.")] = 1,
     router: Annotated[RouterName, typer.Option(help="router1 makes faster designs, router2 needs less time.")] = RouterName.router1,
     target: Annotated[
-        float | None, typer.Option(min=1, metavar="MHZ", help="Ask the router for this clock, so that it tries harder than it has to.")
+        float | None,
+        typer.Option(min=1, metavar="MHZ", help="Ask the router for this clock, so that it tries harder. Without: the board's choice."),
     ] = None,
     netlist_only: Annotated[
         bool, typer.Option("--netlist-only", "--no-route", help="Stop after synthesis and show what the engine takes of the chip.")

@@ -78,16 +78,16 @@ LOADED_REGISTERS = 5
 #: Words of a burst, and of the FIFO of a client that writes: the defaults of MemoryWriter.
 BURST = 128
 FIFO_WORDS = 512
-#: From the start pulse, from a taken request, and from a burst's room in the FIFO to the next request on offer.
+#: From the start pulse, from a request that was chosen, and from a burst's room in the FIFO to the next request on offer.
 START_TO_REQUEST = 4
-REQUEST_TO_REQUEST = 4
+REQUEST_TO_REQUEST = 5
 ROOM_TO_REQUEST = 5
-#: From a request that the arbiter takes to the decision for its first READ on an idle controller with the row open: the
-#: arbiter's register, the splitter, the row machine's three cycles, the column machine.
-REQUEST_TO_READ = 6
-#: From the READ's decision (beside the CAS latency and the registers at the pins) to the word at the client's ``o``: command and
-#: data register of the controller, arbiter, FIFO.
-READ_TO_WORD = 9
+#: From a request that the arbiter chooses to the decision for its first READ on an idle controller with the row open: the
+#: arbiter's two registers, the splitter, the row machine's three cycles, the column machine.
+REQUEST_TO_READ = 7
+#: From the READ's decision (beside the CAS latency and the registers at the pins) to the word at the client's ``o``: two command
+#: registers and the data register of the controller, arbiter, FIFO.
+READ_TO_WORD = 10
 #: Bursts between arbiter and pins: running, prepared, in the splitter, in the arbiter's register.
 BURSTS_IN_FLIGHT = 4
 #: Refreshes made at once (the controller's default), and cycles around them in which no word is moved beside tRP + tRFC:
@@ -98,8 +98,8 @@ REFRESH_STATES = 8
 START_TO_SLOT = 2
 #: The same after refreshes: the row machine takes the next segment and opens its row.
 REFRESH_TO_START = 8
-#: Requests that the arbiter takes are so far apart.
-TAKE_TO_TAKE = 2
+#: Requests that the arbiter chooses are so far apart.
+TAKE_TO_TAKE = 3
 
 # Stem (hw/stem.py, picture.py).
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from narrows import results_text
+from narrows import results_builds, results_text
 from narrows.api import build_program, engine_rows
 from narrows.bounds import Bounds, bounds_of, parts, total
 from narrows.cycles import predict
@@ -47,6 +47,11 @@ class Measured:
     bounds: dict[str, Bounds]
     parts: dict[str, dict[str, int]]
 
+    @property
+    def causes(self) -> dict[str, int]:
+        """The parts of all blocks together."""
+        return total(self.parts.values())
+
 
 def measure(name: str, network: Network, way: tuple[str, int, bool], config: EngineConfig, progress: Progress | None = None) -> Measured:
     """Run ``network`` once. Raises :class:`NarrowsError` if it does not fit the engine."""
@@ -78,8 +83,8 @@ def make_results(
     """The sections of the page by name, and what was left out and why.
 
     ``models``: a folder of ``.tflite`` files; those that are no classifiers for this engine are left out, without a folder all that
-    shows published networks is. ``embedded``: run the network that comes with the program, too. ``manifests``: of builds; the newest is
-    shown. Raises :class:`NarrowsError` for a folder that is not there.
+    shows published networks is. ``embedded``: run the network that comes with the program, too. ``manifests``: of builds, on whose
+    engines the largest of the networks runs as well. Raises :class:`NarrowsError` for a folder that is not there.
     """
     config = config or EngineConfig()
     left_out: list[str] = []
@@ -93,14 +98,21 @@ def make_results(
             networks[path.stem] = import_network(path)
         except ImportRefused as error:
             left_out.append(str(error))
-    runs = []
     jobs = [(name, way) for name in networks for way in WAYS]
-    for index, (name, way) in enumerate(jobs):
-        def say(words: str, done: float, index: int = index, about: str = f"{name} as {way[0]}") -> None:
+    known = results_builds.known_builds(manifests) if networks else []
+
+    def part(index: int, about: str) -> Progress:
+        def say(words: str, done: float) -> None:
             if progress is not None:
-                progress(f"{about}, {words}", (index + done) / len(jobs))
-        runs.append(measure(name, networks[name], way, config, say))
-    return sections(runs, manifests), left_out
+                progress(f"{about}, {words}", (index + done) / (len(jobs) + len(known)))
+        return say
+
+    runs = [measure(name, networks[name], way, config, part(index, f"{name} as {way[0]}")) for index, (name, way) in enumerate(jobs)]
+    of_builds = [
+        results_builds.run_build(manifest, networks, measure, part(len(jobs) + index, f"the engine of {manifest['board']}"))
+        for index, manifest in enumerate(known)
+    ]
+    return sections(runs, of_builds), left_out
 
 
 def sweep_section(config: EngineConfig, progress: Progress | None = None) -> Section:
@@ -121,8 +133,8 @@ def write(page: Path, sections: dict[str, Section]) -> None:
         raise NarrowsError(f"{page}: can't be read and written ({error}); name a page with places for the sections") from None
 
 
-def sections(runs: Sequence[Measured], manifests: Sequence[Path]) -> dict[str, Section]:
-    """The sections that ``runs`` and ``manifests`` give; those of the yardstick only if it is among them."""
+def sections(runs: Sequence[Measured], of_builds: Sequence[results_builds.BoardRun] = ()) -> dict[str, Section]:
+    """The sections that ``runs`` and those on engines of builds give; those of the yardstick only if it is among them."""
     found: dict[str, Section] = {}
     if runs:
         found |= {"networks": results_text.networks(runs), "gaps": results_text.gaps(runs)}
@@ -131,7 +143,6 @@ def sections(runs: Sequence[Measured], manifests: Sequence[Path]) -> dict[str, S
         found[f"blocks, {run.way}"] = results_text.blocks(run)
     if yardstick:
         found["published"] = results_text.published(yardstick)
-    known = results_text.newest(manifests)
-    if known is not None:
-        found["resources"] = results_text.resources(known, yardstick)
+    if of_builds:
+        found["resources"] = results_builds.builds(of_builds)
     return found

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from narrows.bounds import CAUSES, Bounds, total
@@ -86,11 +84,16 @@ def blocks(run: Measured) -> Section:
     sums = {name: sum(row[name] for row in run.result["blocks"]) for name in ("macs", "cycles", "predicted_cycles")}
     bound = sum(run.bounds.values(), Bounds())
     shares = total(run.parts.values())
-    made = ", ".join(f"{cause} {shares[cause] / sums['cycles']:.1%}" for cause in CAUSES if shares[cause] >= sums["cycles"] / 1000)
     return [
         *lines, _block(sums | {"name": "all"}, bound, shares), "",
-        f"Where the cycles go: {made}. The sum of the blocks' bounds is {sum(map(_bound, run.bounds.values())):,} cycles.",
+        f"Where the cycles go: {causes(shares)}. The sum of the blocks' bounds is {sum(map(_bound, run.bounds.values())):,} cycles.",
     ]  # fmt: skip
+
+
+def causes(parts: Mapping[str, int]) -> str:
+    """The shares of cycles by cause, those of less than a thousandth left out."""
+    cycles = sum(parts.values())
+    return ", ".join(f"{cause} {parts[cause] / cycles:.1%}" for cause in CAUSES if parts[cause] >= cycles / 1000)
 
 
 def _bound(bounds: Bounds) -> int:
@@ -179,29 +182,3 @@ def _cell(row: Mapping[str, Any]) -> str:
     if row["refused"] is not None:
         return f"refused: {row['reason']}"
     return f"{row['frames_per_second']:.1f}, {row['utilisation']:.0%}, {row['limit']}"
-
-
-def newest(manifests: Sequence[Path]) -> dict[str, Any] | None:
-    """The manifest of the latest build, or None."""
-    known = [(path.stat().st_mtime, path) for path in manifests]
-    return json.loads(max(known)[1].read_text()) if known else None
-
-
-def resources(manifest: Mapping[str, Any], runs: Sequence[Measured]) -> Section:
-    """What a build takes of the chip, and frames per second at its clock."""
-    clock = manifest["clock_mhz"]
-    used = ", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in manifest["resources"].items())
-    lines = [
-        f"Newest build: `{manifest['board']}` ({manifest['device']}), engine `{manifest['engine']}`"
-        f"{', ' + manifest['date'][:10] if 'date' in manifest else ''}: {used}.",
-        f"Engine and SDRAM route at **{clock:.2f} MHz** ({manifest['constraint_mhz']:g} needed), seed {manifest['seed']} of "
-        f"{', '.join(f'{seed}: {mhz:.2f}' for seed, mhz in manifest['seeds'].items())}.",
-    ]  # fmt: skip
-    if runs:
-        differs = [name for name, value in manifest["configuration"].items() if value != getattr(runs[0].config, name)]
-        rates = ", ".join(f"{run.way} {1e6 * clock / run.result['cycles_per_image']:.1f}" for run in runs)
-        lines += ["", f"Frames per second of `{runs[0].name}`, that clock / counted cycles: {rates}."]
-        # At another clock refresh and access times are other numbers of cycles.
-        if differs:
-            lines.append(f"The build and the measured engine differ in {', '.join(differs)}.")
-    return lines

@@ -221,7 +221,7 @@ async def latency(dut) -> None:
     while not dut.request__valid.value:
         await FallingEdge(dut.clk)
         count += 1
-    assert count == 5  # four in the reader, one in the arbiter
+    assert count == 6  # four in the reader, two in the arbiter
     while not dut.read__valid.value:
         await FallingEdge(dut.clk)
         await ReadOnly()

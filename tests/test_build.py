@@ -18,7 +18,7 @@ from narrows.boards import CATALOGUE, load_board
 from narrows.boards.board import Board, Clocking, Gateware
 from narrows.boards.ecp5 import SITES
 from narrows.boards.pll import Pll
-from narrows.build import Options, build_board, engine_for, result
+from narrows.build import Options, build_board, engine_for, result, router_target
 from narrows.build_summary import plain, worst_paths
 from narrows.hw.config import EngineConfig
 from narrows.network import NarrowsError
@@ -78,6 +78,16 @@ def test_the_router_tries_for_the_target_and_is_held_to_the_clock(built):
         asked = {name.removeprefix("$glbnet$"): figures["constraint"] for name, figures in json.loads(path.read_text())["fmax"].items()}
         assert asked["clk"] == pytest.approx(50) and asked["sdram_clk"] == pytest.approx(CLOCK)
     assert built.manifest["clocks"]["sync"]["constraint_mhz"] == CLOCK
+
+
+def test_a_board_has_a_target_at_its_own_clock():
+    fast = load_board("ulx3s-85f")
+    assert fast.target_mhz > fast.config.sdram_mhz
+    assert router_target(fast, fast.config, Options()) == fast.target_mhz
+    assert router_target(fast, fast.config, Options(target_mhz=120)) == 120
+    assert router_target(fast, engine_for(fast, None, 50), Options()) is None
+    other = load_board("icepi-zero")
+    assert router_target(other, other.config, Options()) is None
 
 
 def test_the_summary_names_the_design(built):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import asdict, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from narrows.bounds import CAUSES, Bounds
 from narrows.hw.config import EngineConfig
 from narrows.network import NarrowsError
 from narrows.results import WAYS, Measured, make_results, measure, sections, write
+from narrows.results_builds import BoardRun, builds, known_builds, run_build
 from narrows.results_text import put, reason
 
 PAGE = Path(__file__).parents[1] / "docs" / "results.md"
@@ -24,26 +26,39 @@ PAGE = Path(__file__).parents[1] / "docs" / "results.md"
 @lru_cache
 def measured() -> list[Measured]:
     """A network with a classifier of its own, as one image and in a stream."""
-    network = Made(30, 27, 3, seed=3).conv(8, kernel=3, stride=2).block(12).block(16, stride=2).conv(40).pool().conv(37).network()
-    return [measure("mobilenet_v2_1.0_224_made", network, way, EngineConfig()) for way in WAYS[::2]]
+    return [measure("mobilenet_v2_1.0_224_made", NETWORK, way, EngineConfig()) for way in WAYS[::2]]
+
+
+@lru_cache
+def of_build(content: str) -> BoardRun:
+    """That network on a build's engine."""
+    return run_build(json.loads(content), {"made": NETWORK}, measure, None)
 
 
 def cells(line: str) -> list[str]:
     return [cell.strip() for cell in line.strip("|").split("|")]
 
 
-def manifest(folder: Path) -> Path:
+#: The small network's.
+NETWORK = Made(30, 27, 3, seed=3).conv(8, kernel=3, stride=2).block(12).block(16, stride=2).conv(40).pool().conv(37).network()
+
+#: An engine of a board: its memory's clock is another one.
+OF_BOARD = EngineConfig(sdram_mhz=115)
+
+
+def manifest(folder: Path, **changes) -> Path:
     path = folder / "manifest.json"
     path.write_text(json.dumps({
-        "board": "b", "device": "LFE5U-85F", "seed": 2, "clock_mhz": 120.5, "constraint_mhz": 115.0, "seeds": {"1": 119.0, "2": 120.5},
-        "resources": {"block_rams": 190, "luts": 50000}, "engine": "ab", "configuration": {"sdram_mhz": 115, "group": 8},
-        "date": "2026-11-24T08:41:45+00:00",
+        "board": "b", "device": "LFE5U-85F", "seed": 2, "clock_mhz": 120.5, "constraint_mhz": 115.0, "seeds": {"2": 120.5, "1": 119.0},
+        "resources": {"multipliers": 152, "block_rams": 190, "luts": 50000, "flip_flops": 40000}, "engine": OF_BOARD.digest,
+        "configuration": asdict(OF_BOARD), "date": "2026-11-24T08:41:45+00:00", "tools": {"yosys": "0.70"}, "timing_met": True,
+        "worst_paths": [{"ns": 8.3, "routing_ns": 6.5, "clock": "clk", "through": ["a.b", "a.c", "d.e"]}], **changes,
     }))  # fmt: skip
     return path
 
 
 def test_every_table_has_its_place_on_the_page(tmp_path):
-    found = sections(measured(), [manifest(tmp_path)])
+    found = sections(measured(), [of_build(manifest(tmp_path).read_text())])
     assert set(found) == {"networks", "gaps", "blocks, one image", "blocks, stream of 4", "published", "resources"}
     places = re.findall(r"<!-- measured: (.*) -->", PAGE.read_text())
     assert set(found) <= set(places) and len(places) == len(set(places))
@@ -89,11 +104,42 @@ def test_reasons_leave_out_what_the_bound_is():
     assert reason(slow, none) == "several small ones"
 
 
-def test_a_build_that_is_another_engine_says_so(tmp_path):
-    lines = results_text.resources(json.loads(manifest(tmp_path).read_text()), measured())
-    rate = 120.5e6 / measured()[0].result["cycles_per_image"]
-    assert f"one image {rate:.1f}" in "\n".join(lines) and lines[-1].endswith("differ in sdram_mhz.")
-    assert results_text.newest([]) is None
+def test_a_build_is_measured_on_its_own_engine(tmp_path):
+    content = manifest(tmp_path).read_text()
+    run = of_build(content)
+    # With the memory's timing of another clock the cycles are others.
+    cycles = run.result["cycles_per_image"]
+    assert run.way == "stream of 4" and cycles != measured()[1].result["cycles_per_image"]
+    assert abs(run.result["predicted_cycles"] / run.result["cycles"] - 1) < 0.005
+    lines = builds([run])
+    row = cells(next(line for line in lines if line.startswith("| `b` | LFE")))
+    assert row[3:9] == ["152", "190", "50,000", "40,000", "**120.50**", "115"] and row[9] == "2 of 2: 120.50, 1: 119.00"
+    row = cells(next(line for line in lines if line.startswith("| `b` | `made`")))
+    assert row[2:4] == ["stream of 4", f"{cycles:,}"] and row[5] == f"**{120.5e6 / cycles:.1f}**"
+    shares = re.findall(r"([a-z]+) ([\d.]+)%", row[6])
+    assert {cause for cause, _ in shares} <= set(CAUSES) and abs(sum(float(share) for _, share in shares) - 100) < 0.6
+    assert "`b`: yosys 0.70. The longest path, `a.b` to `d.e`, takes 8.30 ns, 6.50 of them in wires." in lines
+
+
+def test_builds_that_missed_or_hold_nothing_say_so(tmp_path):
+    small = asdict(replace(OF_BOARD, activation_words=2))
+    engine = replace(OF_BOARD, activation_words=2).digest
+    content = manifest(tmp_path, timing_met=False, configuration=small, engine=engine).read_text()
+    lines = builds([run_build(json.loads(content), {"made": NETWORK}, measure, None)])
+    assert any("120.50, **missed**" in line for line in lines) and "| `b` | none fits | | | | | |" in lines
+
+
+def test_what_describes_no_build_is_left_out(tmp_path):
+    names = ("good", "text", "old", "other")
+    good, text, old, other = (tmp_path / name for name in names)
+    for folder in (good, text, old, other):
+        folder.mkdir()
+    manifest(good)
+    (text / "manifest.json").write_text("{")
+    manifest(old, configuration={"no_such_setting": 1})
+    manifest(other, engine="of another release")
+    paths = [tmp_path / name / "manifest.json" for name in (*names, "gone")]
+    assert [build["board"] for build in known_builds(paths)] == ["b"] and known_builds(paths[1:]) == []
 
 
 @pytest.mark.parametrize(
@@ -109,13 +155,13 @@ def test_without_models_the_page_keeps_their_tables(tmp_path, monkeypatch):
     monkeypatch.setattr(results, "sweep_section", lambda *_: ["swept"])
     monkeypatch.setenv("NARROWS_BUILD", str(tmp_path))
     (tmp_path / "board").mkdir()
-    manifest(tmp_path / "board")
+    manifest(tmp_path / "board")  # without networks there is nothing to run on its engine
     page = tmp_path / "page.md"
     page.write_text("".join(f"<!-- measured: {name} -->\nold {name}\n<!-- end -->\n" for name in ("networks", "sweep", "resources")))
     stderr = invoke("results", "--page", str(page)).stderr
     assert "left out: published networks; name the folder" in stderr
     text = page.read_text()
-    assert "old networks" in text and "swept" in text and "old sweep" not in text and "120.50 MHz" in text
+    assert "old networks" in text and "swept" in text and "old sweep" not in text and "old resources" in text
 
 
 def test_what_is_no_folder_or_page_is_said(tmp_path):

@@ -115,7 +115,7 @@ def test_cycles_are_counted_and_repeat() -> None:
             before = simulated.cycle
             simulated.read(SUM)
             simulated.write(COUNT, 1)
-            assert simulated.cycle == before + 3
+            assert simulated.cycle == before + 4
             return [stop.cycles, *simulated.block_cycles]
 
     assert stops() == stops()
