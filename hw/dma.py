@@ -189,7 +189,8 @@ class MemoryWriter(_Transfer):
 class _Turns(wiring.Component):
     """Whose words pass: ``turn`` (one bit per client) for ``length`` steps each, in the order of ``push``.
 
-    A turn begins two cycles after its push, or right after the one before it. ``room`` allows a push.
+    A turn begins two cycles after its push, or right after the one before it. ``room`` allows a push. ``told`` is ``turn`` once more,
+    out of registers of its own: for clients, who may be far away while what counts steps is here.
     """
 
     def __init__(self, *, clients: int):
@@ -200,6 +201,7 @@ class _Turns(wiring.Component):
             "room": Out(1),
             "step": In(1),
             "turn": Out(clients),
+            "told": Out(clients),
         })
 
     def elaborate(self, platform):
@@ -210,12 +212,13 @@ class _Turns(wiring.Component):
         m.d.sync += room.eq(queue.level < _TURNS)  # pushes are three cycles apart
         m.d.comb += [entry.turn.eq(self.push), entry.left.eq(self.length - 2)]  # negative at the last step
         m.d.comb += [queue.w_data.eq(entry), queue.w_en.eq(self.push.any()), self.room.eq(room)]
-        left = Signal(signed(LENGTH_BITS + 1))
+        left, told = Signal(signed(LENGTH_BITS + 1)), Signal(self._clients, name="told_dup")
+        m.d.comb += self.told.eq(told)
         with m.If(self.step):
             m.d.sync += left.eq(left - 1)
         with m.If(~self.turn.any() | (self.step & (left < 0))):
             m.d.comb += queue.r_en.eq(1)
-            m.d.sync += [self.turn.eq(Mux(queue.r_rdy, after.turn, 0)), left.eq(after.left)]
+            m.d.sync += [turn.eq(Mux(queue.r_rdy, after.turn, 0)) for turn in (self.turn, told)] + [left.eq(after.left)]
         return m
 
 
@@ -268,7 +271,7 @@ class MemoryArbiter(wiring.Component):
 
         # Words to write: from the writer whose turn it is.
         for index, writer in enumerate(self.writes):
-            m.d.comb += writer.ready.eq(self.write.ready & writing.turn[index])
+            m.d.comb += writer.ready.eq(self.write.ready & writing.told[index])
             with m.If(writing.turn[index]):
                 m.d.comb += [self.write.valid.eq(writer.valid), self.write.payload.eq(writer.payload)]
         m.d.comb += writing.step.eq(self.write.valid & self.write.ready)

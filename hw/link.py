@@ -82,30 +82,32 @@ class Link(wiring.Component):
         return m
 
     def _flags(self, m) -> None:
-        """What kind of command is in the header, and whether it makes sense: right three cycles after the header's last byte."""
+        """What kind of command is in the header, and whether it makes sense: right four cycles after the header's last byte."""
         header, is_ = self._header, {}
         for command in Command:
             is_[command] = Signal(name=f"is_{command.name.lower()}")
             m.d.sync += is_[command].eq(header.command == command)
-        end, odd, none, large, wide, starts = Signal(BYTE_ADDRESS_BITS + 2), Signal(), Signal(), Signal(), Signal(), Signal()
+        end, odd, wide, starts = Signal(BYTE_ADDRESS_BITS + 2), Signal(), Signal(), Signal()
+        low, high, far, more, many = Signal(), Signal(), Signal(), Signal(), Signal()
+        none, past, large, outside = Signal(), Signal(), Signal(), Signal()
         block, beyond, known, length = Signal(), Signal(), Signal(), Signal(range(SHORTEST + 2 * MAX_DATA))
         self._is, self._known, self._starts, self._wrong = is_, known, Signal(), Signal()
         m.d.sync += [
             # Cycle 1
             end.eq(header.a[: BYTE_ADDRESS_BITS + 1] + header.b[: BYTE_ADDRESS_BITS + 1]),
             odd.eq(header.a[0] | header.b[0]),
-            none.eq(header.b == 0), large.eq(header.b > MAX_DATA),
+            low.eq(header.b[:16].any()), high.eq(header.b[16:].any()), many.eq(header.b[:16] > MAX_DATA),
+            far.eq(header.a[BYTE_ADDRESS_BITS:].any()), more.eq(header.b[BYTE_ADDRESS_BITS + 1 :].any()),
             wide.eq(header.a[8:].any()), starts.eq((header.a == self._control) & header.b[0]),
             # Cycle 2
-            beyond.eq(
-                odd | none | header.a[BYTE_ADDRESS_BITS:].any() | header.b[BYTE_ADDRESS_BITS + 1 :].any()
-                | (end > 1 << BYTE_ADDRESS_BITS)
-            ),
+            none.eq(~low & ~high), large.eq(many | high), outside.eq(odd | far | more), past.eq(end > 1 << BYTE_ADDRESS_BITS),
             block.eq(is_[Command.READ_MEMORY] | is_[Command.WRITE_MEMORY]),
             length.eq(Mux(is_[Command.WRITE_MEMORY], header.b[: MAX_DATA.bit_length()], 0) + SHORTEST),
             known.eq(Cat(is_.values()).any()),
             self._starts.eq(starts & is_[Command.WRITE_REGISTER]),
             # Cycle 3
+            beyond.eq(outside | none | past),
+            # Cycle 4
             self._wrong.eq(
                 (self._receiver.length != length) | (block & (beyond | large)) | (is_[Command.CHECKSUM] & beyond)
                 | ((is_[Command.READ_REGISTER] | is_[Command.WRITE_REGISTER]) & wide)

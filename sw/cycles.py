@@ -10,13 +10,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from narrows.cycles_block import BlockRun, Counts, Deadlock, block_packets
-from narrows.cycles_latency import DESCRIPTOR_QUEUE, DESCRIPTOR_TO_START, Latencies
+from narrows.cycles_latency import DESCRIPTOR_QUEUE, DESCRIPTOR_TO_POP, DESCRIPTOR_TO_START, Latencies
 from narrows.cycles_memory import Bus
 from narrows.cycles_program import Program, ProgramStream, Ring
 from narrows.hw.config import EngineConfig
 from narrows.hw.depthwise_geometry import constant_words
 from narrows.hw.descriptor import descriptor_words
 from narrows.hw.program import RINGS, Kind, fits_rings, header, lane_bytes, lanes, ring_depths
+from narrows.hw.queue import AHEAD
 from narrows.hw.top import memory_timing
 from narrows.plan import Plan
 
@@ -25,8 +26,8 @@ __all__ = ["BlockCycles", "Deadlock", "predict"]
 #: Weight words whose slices share packets in plane mode; the compiler's ``_CHUNK_WORDS``.
 CHUNK_WORDS = 64
 
-#: Words of the engine's queue of descriptors (hw/engine.py).
-QUEUE_WORDS = 512
+#: Words of the engine's queue of descriptors (hw/engine.py), and those that wait in front of its way out.
+QUEUE_WORDS = 512 + AHEAD
 
 #: From the host's start command to the program reader's start: the engine's reset, a register.
 _COMMAND_TO_START = 2
@@ -105,7 +106,7 @@ def predict(plan: Plan) -> list[BlockCycles]:
         came = loaded - latencies.pop_to_loaded + DESCRIPTOR_QUEUE
         start = max(came, end + words) + DESCRIPTOR_TO_START
         # Its words leave the queue one by one as others may come.
-        stream.rings[descriptors].free(words * (index + 1), start - words)
+        stream.rings[descriptors].free(words * (index + 1), start - DESCRIPTOR_TO_START - words + DESCRIPTOR_TO_POP)
         run = BlockRun(block, config, program, latencies, counts, start)
         begin, end = end, run.run()
         bus.run(end)

@@ -13,6 +13,7 @@ from narrows.cycles_latency import (
     POSITION_TO_STORE,
     ROW_GAP,
     ROW_TO_POP,
+    START_TO_SOURCE,
     STEP_TO_WRITE,
     WORD_TO_STEP,
     WORDS_TO_REQUEST,
@@ -50,7 +51,7 @@ class SourceReader(Reader):
     """The words of a picture or tensor. ``limit()``: (words that may be taken, the cycle from which), the latest known."""
 
     def __init__(self, start: int, address: int, words: int, limit: Callable[[int], tuple[int, int] | None]):
-        super().__init__(start, address, words)
+        super().__init__(start + START_TO_SOURCE, address, words)
         self._limit = limit
         self._allowed, self._taken, self._cycle = 0, 0, 0
         self._runs: list[int] = []  # the first word of every run of words taken without a pause

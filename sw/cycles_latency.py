@@ -53,6 +53,8 @@ TAP_TO_POP_CONSTANTS = 20
 
 #: From a word that activation memory takes to the position that counts it: ``marks``, then the engine's register.
 WRITE_TO_POSITION = 4
+#: The same to the depthwise unit's being done.
+WRITE_TO_DONE = 3
 #: From a word at the line writer to ``expanded``.
 WORD_TO_EXPANDED = 2
 #: From a result word at the writeback to its way out without a residual: two queues; the sum's bypass comes on top.
@@ -67,6 +69,8 @@ QUIET_TO_BLOCK = 9
 #: From the descriptor's last word to ``start``, and from the program reader through the queue to the control.
 DESCRIPTOR_TO_START = 4
 DESCRIPTOR_QUEUE = 6
+#: From a descriptor's word that leaves the queue to the pop of one in its place.
+DESCRIPTOR_TO_POP = 2
 
 # Program (hw/program.py).
 
@@ -81,10 +85,21 @@ FIFO_WORDS = 512
 #: From the start pulse, from a request that was chosen, and from a burst's room in the FIFO to the next request on offer.
 START_TO_REQUEST = 4
 REQUEST_TO_REQUEST = 5
+#: From a block's start pulse to the start of the reader of its source: on its way there.
+START_TO_SOURCE = 3
 ROOM_TO_REQUEST = 5
 #: From a request that the arbiter chooses to the decision for its first READ on an idle controller with the row open: the
 #: arbiter's two registers, the splitter, the row machine's three cycles, the column machine.
 REQUEST_TO_READ = 7
+#: From that to the row machine, which takes it; from a refresh that is due to the row machine's taking no more because of it.
+REQUEST_TO_FETCH = 4
+FETCH_TO_READ = REQUEST_TO_READ - REQUEST_TO_FETCH
+TICK_TO_WANTED = 2
+#: Cycles of a refresh while nothing is asked for, beside tRP + tRFC: into it and out of it.
+IDLE_REFRESH_STATES = 4
+#: From the refresh interval's end at which the power-up wait ends to the first program's start, beside the initialisation's
+#: commands: in simulation, where the host starts as soon as memory is ready. Later programs meet refreshes at any time.
+TICK_TO_START = 11
 #: From the READ's decision (beside the CAS latency and the registers at the pins) to the word at the client's ``o``: two command
 #: registers and the data register of the controller, arbiter, FIFO.
 READ_TO_WORD = 10
@@ -121,7 +136,7 @@ LOAD_TO_WRITE = 2
 #: From a position of the output to its first 16-bit word in the writer's FIFO: gate, request, answer, unpacker.
 POSITION_TO_STORE = 9
 #: From a burst's last word in the FIFO to its request on offer.
-WORDS_TO_REQUEST = 3
+WORDS_TO_REQUEST = 5
 
 
 @dataclass(frozen=True)
@@ -141,11 +156,15 @@ class Latencies:
     pop_to_loaded: int
     #: From a READ's decision to the word at the client.
     read_to_word: int
-    #: From one refresh to the next; a refresh; what a batch of them costs beside; a pause that is long enough for them.
+    #: When the first refresh is due after the start of the first program after power-up.
+    first_refresh: int
+    #: From one refresh to the next; a refresh; what a batch of them costs beside.
     refresh_interval: int
     refresh: int
     refresh_cycles: int
-    idle_refresh: int
+    #: A pause after which even one is made; what that costs beside.
+    idle: int
+    refresh_opening: int
     #: Opening a closed row, and cycles between bursts in different rows of one bank.
     row_open: int
     row_miss: int
@@ -167,10 +186,12 @@ class Latencies:
             tap_to_write=DepthwiseUnit.latency(config),
             pop_to_loaded=config.outputs + LOADED_REGISTERS,
             read_to_word=READ_TO_WORD + IO_LATENCY + timing.cas_latency,
+            first_refresh=timing.t_refi - timing.t_rp - timing.part.power_up_refreshes * timing.t_rfc - timing.t_mrd - TICK_TO_START,
             refresh_interval=timing.t_refi,
             refresh=timing.t_rfc,
             refresh_cycles=timing.t_rp + REFRESH_STATES,
-            idle_refresh=IDLE_CYCLES + timing.t_rp + timing.t_rfc,
+            idle=IDLE_CYCLES + TICK_TO_WANTED,
+            refresh_opening=timing.t_rp + IDLE_REFRESH_STATES,
             row_open=timing.t_rcd,
             row_miss=timing.t_rp + timing.t_rcd + 1,
             turnaround=timing.cas_latency + 1,

@@ -14,14 +14,17 @@ from collections.abc import Callable
 from narrows.cycles_latency import (
     BURST,
     BURSTS_IN_FLIGHT,
+    FETCH_TO_READ,
     REFRESH_BATCH,
     REFRESH_TO_START,
+    REQUEST_TO_FETCH,
     REQUEST_TO_READ,
     REQUEST_TO_REQUEST,
     ROOM_TO_REQUEST,
     START_TO_REQUEST,
     START_TO_SLOT,
     TAKE_TO_TAKE,
+    TICK_TO_WANTED,
     Latencies,
 )
 from narrows.hw.engine import READ_AHEAD
@@ -119,12 +122,12 @@ class Bus:
         self.source: Reader | None = None
         self.program: Reader | None = None
         self.sink: Writer | None = None
-        self._end = 0  # of the latest burst's READs or WRITEs
+        self._start = self._end = 0  # of the latest burst's READs or WRITEs
         self._read = True
         # When the latest bursts that begin make room for another in the queue before them.
         self._slots = deque([0] * (BURSTS_IN_FLIGHT - 1), maxlen=BURSTS_IN_FLIGHT - 1)
         self._last_take = 0
-        self._ticks = 0  # refreshes that were made, of one every so many cycles
+        self._refreshed = 0  # refreshes that were made, of one every so many cycles
         self._rows: dict[int, int] = {}  # the open row of each bank
         self._bank = -1  # of the latest burst
         #: (cycle, words) of every burst, by direction.
@@ -168,18 +171,36 @@ class Bus:
             return 0
         return 2 if bank in self._rows else 1
 
+    def _due(self, cycle: int) -> int:
+        """Refreshes that are due in a cycle and not made."""
+        latencies = self._latencies
+        return (cycle - latencies.first_refresh) // latencies.refresh_interval + 1 - self._refreshed
+
+    def _idle_refreshes(self, due: int, since: int) -> int:
+        """Make ``due`` refreshes as nothing is asked for from cycle ``since`` on; when the row machine may take a burst again."""
+        latencies, idle = self._latencies, since + self._latencies.idle
+        self._refreshed += due
+        self._rows.clear()
+        latest = latencies.first_refresh + (self._refreshed - 1) * latencies.refresh_interval + TICK_TO_WANTED
+        # Those that were due before are made at once, later ones one by one.
+        count = due if latest <= idle else 1
+        return max(latest, idle) + latencies.refresh_opening + count * latencies.refresh
+
     def _serve(self, take: int, client: Reader | Writer) -> None:
         latencies, length = self._latencies, client.length()
         before, read, asked = self._end, client.reads, take + REQUEST_TO_READ
         start = before if read or not self._read else before + latencies.turnaround
         if asked > start:
             start = asked
-        due = start // latencies.refresh_interval - self._ticks
-        if due and start - before >= latencies.idle_refresh:
-            self._ticks += due  # made in passing, while nothing was asked for
-            self._rows.clear()
+        # The row machine takes a burst when the one before it begins, unless enough refreshes are due then, or some and it is idle.
+        fetched = take + REQUEST_TO_FETCH if take + REQUEST_TO_FETCH > self._start else self._start
+        due = self._due(fetched - TICK_TO_WANTED)
+        if due and fetched >= before + latencies.idle:
+            asked = max(asked, self._idle_refreshes(due, before) + FETCH_TO_READ)
+            start = max(start, asked)
         elif due >= REFRESH_BATCH:
-            self._ticks += due
+            due = self._due(before)
+            self._refreshed += due
             self._rows.clear()
             start = max(start, before + latencies.refresh_cycles + due * latencies.refresh)
             self._slots[-1] = start - REFRESH_TO_START  # nothing moves up before
@@ -191,7 +212,7 @@ class Bus:
                 start = max(start + self._commands(bank, asked), asked + latencies.row_open)
             self._rows[bank] = row
         self._bank = bank
-        self._end, self._read = start + length, read
+        self._start, self._end, self._read = start, start + length, read
         self._slots.append(start + START_TO_SLOT)
         self._last_take = take
         if not read:

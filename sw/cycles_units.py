@@ -17,6 +17,7 @@ from narrows.cycles_latency import (
     TAP_TO_FREED,
     TAP_TO_POP,
     TAP_TO_POP_CONSTANTS,
+    WRITE_TO_DONE,
     WRITE_TO_POSITION,
     Latencies,
     fire_to_pop_constants,
@@ -252,4 +253,4 @@ class Depthwise:
 
     def done(self) -> int:
         """When the last result has left."""
-        return self.cycle - 1 + self._latencies.tap_to_write + WRITE_TO_POSITION
+        return self.cycle - 1 + self._latencies.tap_to_write + WRITE_TO_DONE

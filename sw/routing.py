@@ -120,7 +120,7 @@ def _route(
     arguments = (
         f"--{size[1]}k", "--package", package, "--speed", platform.speed, "--router", router, "--seed", str(seed),
         "--json", "netlist.json", "--lpf", "top.lpf", "--textcfg", "top.config", "--report", "report.json",
-        "--timing-allow-fail", "--quiet", "--log", "nextpnr.log",
+        "--detailed-timing-report", "--timing-allow-fail", "--quiet", "--log", "nextpnr.log",
     )  # fmt: skip
 
     def make(folder: Path) -> None:
