@@ -18,13 +18,14 @@ from amaranth.lib.wiring import In, Out
 from narrows.hw.activation_memory import ActivationMemory
 from narrows.hw.activation_stream import ActivationLoad, ActivationStore
 from narrows.hw.activity import ACTIVITY, activity
+from narrows.hw.arbiter import ControllerBurst, MemoryArbiter
 from narrows.hw.array import ACTIVATION_DELAY, PointwiseArray, sum_delay
 from narrows.hw.config import POSITION_BITS, EngineConfig
 from narrows.hw.control import Control
 from narrows.hw.counters import NAMES
 from narrows.hw.delay import delayed
 from narrows.hw.depthwise import DepthwiseUnit
-from narrows.hw.dma import BYTE_ADDRESS_BITS, COUNT_BITS, ControllerBurst, MemoryArbiter, MemoryReader, MemoryWriter, ReadData
+from narrows.hw.dma import BYTE_ADDRESS_BITS, COUNT_BITS, MemoryReader, MemoryWriter, ReadData
 from narrows.hw.line_buffer import LineBuffer, LineWriter
 from narrows.hw.link_memory import host_memory_ports
 from narrows.hw.passes import Sequencer

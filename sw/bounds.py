@@ -20,7 +20,7 @@ from narrows.plan import BlockPlan, Plan, depthwise_geometry
 #: What cycles can go into, in the order of a report. ``multipliers``: the array multiplies; ``requantisers``: it waits for one;
 #: ``depthwise``, ``residual``: it waits for slower units; ``bus``: for bytes that no better order could bring earlier;
 #: ``buffers``: for rows or weights that had no room to come earlier, or were not due yet; ``starts``: blocks begin and end.
-CAUSES = ("multipliers", "requantisers", "depthwise", "residual", "bus", "buffers", "starts")
+CAUSES: tuple[str, ...] = ("multipliers", "requantisers", "depthwise", "residual", "bus", "buffers", "starts")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,9 +49,20 @@ class Bounds:
 class Counted(Protocol):
     """A run's cycles, counted or predicted."""
 
-    cycles: int
-    wait_weights: int
-    wait_data: int
+    @property
+    def cycles(self) -> int:
+        """All of them."""
+        ...
+
+    @property
+    def wait_weights(self) -> int:
+        """In which the array waits for weights."""
+        ...
+
+    @property
+    def wait_data(self) -> int:
+        """In which it waits for anything else."""
+        ...
 
 
 def bounds_of(plan: Plan) -> list[Bounds]:

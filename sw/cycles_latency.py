@@ -77,7 +77,7 @@ DESCRIPTOR_TO_POP = 2
 #: From the pop of a memory word's last part to ``loaded``: the chain of slices and 4, and the counter.
 LOADED_REGISTERS = 5
 
-# External memory (hw/dma.py, sdram.py).
+# External memory (hw/dma.py, arbiter.py, sdram.py).
 
 #: Words of a burst, and of the FIFO of a client that writes: the defaults of MemoryWriter.
 BURST = 128

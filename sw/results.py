@@ -6,7 +6,6 @@ Cycles depend on a network's shapes and on nothing in a picture, so an empty one
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,7 @@ from narrows.hw.config import EngineConfig
 from narrows.importer import import_network
 from narrows.network import ImportRefused, NarrowsError, Network
 from narrows.plan import Plan
-from narrows.results_text import Section
+from narrows.results_text import Measured, Section
 from narrows.sweep import of_paper, sweep
 
 Progress = Callable[[str, float], None]
@@ -34,23 +33,6 @@ EMBEDDED = Path(__file__).parent / "data" / "digits_mobilenetv2_035_96.tflite"
 
 #: The network whose blocks are shown, by the beginning of its file's name.
 YARDSTICK = "mobilenet_v2_1.0_224"
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Measured:
-    """A network's run: ``result`` as of :func:`narrows.api.engine_rows`, and by block ``bounds`` and ``parts`` (:mod:`narrows.bounds`)."""
-
-    name: str
-    way: str
-    config: EngineConfig
-    result: dict[str, Any]
-    bounds: dict[str, Bounds]
-    parts: dict[str, dict[str, int]]
-
-    @property
-    def causes(self) -> dict[str, int]:
-        """The parts of all blocks together."""
-        return total(self.parts.values())
 
 
 def measure(name: str, network: Network, way: tuple[str, int, bool], config: EngineConfig, progress: Progress | None = None) -> Measured:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import Any
 
 from narrows.bounds import CAUSES, Bounds, total
+from narrows.hw.config import EngineConfig
 from narrows.network import NarrowsError
-
-if TYPE_CHECKING:
-    from narrows.results import Measured
 
 #: A section's lines.
 Section = list[str]
@@ -20,6 +19,23 @@ GAP = 0.05
 
 #: A cause of less than this share of a block's bound is no reason.
 _WORTH = 0.01
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Measured:
+    """A network's run: ``result`` as of :func:`narrows.api.engine_rows`, and by block ``bounds`` and ``parts`` (:mod:`narrows.bounds`)."""
+
+    name: str
+    way: str
+    config: EngineConfig
+    result: dict[str, Any]
+    bounds: dict[str, Bounds]
+    parts: dict[str, dict[str, int]]
+
+    @property
+    def causes(self) -> dict[str, int]:
+        """The parts of all blocks together."""
+        return total(self.parts.values())
 
 
 def put(page: str, sections: Mapping[str, Section]) -> str:

@@ -69,7 +69,7 @@ def elaborate(
 ) -> Design:
     """The design of ``config`` on ``board``; ``system`` in the place of what a board has otherwise, for tests."""
     try:
-        gateware = Gateware(board=board, config=config, **({} if system is None else {"system": system}))
+        gateware = Gateware(board=board, config=config) if system is None else Gateware(board=board, config=config, system=system)
     except ValueError as error:
         raise NarrowsError(f"{board.name} can't be built: {error}") from None
 

@@ -10,7 +10,7 @@ from cocotb.triggers import FallingEdge, ReadOnly, RisingEdge
 from cocotb.utils import get_sim_time
 from cocotb_harness import PATTERNS, Sink, Source, all_patterns, cases, finish, start, unpack
 
-from narrows.hw.dma import ControllerBurst
+from narrows.hw.arbiter import ControllerBurst
 from narrows.hw.queue import Queue
 
 READERS, WRITERS = int(os.environ["READERS"]), int(os.environ["WRITERS"])

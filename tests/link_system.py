@@ -4,7 +4,8 @@ from amaranth.hdl import Module
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import Component, In, Out
 
-from narrows.hw.dma import ControllerBurst, MemoryArbiter, ReadData
+from narrows.hw.arbiter import ControllerBurst, MemoryArbiter
+from narrows.hw.dma import ReadData
 from narrows.hw.link import Link
 from narrows.hw.ports import bus_signature
 

@@ -1,4 +1,4 @@
-"""Readers, writers and the arbiter."""
+"""Readers and writers, and the arbiter between them and a controller."""
 
 import json
 from dataclasses import asdict
@@ -8,7 +8,7 @@ from cocotb_harness import cases_file, run_cocotb
 from dma_system import DmaSystem
 from hypothesis import strategies as st
 
-from narrows.hw.dma import MemoryArbiter, MemoryReader, MemoryWriter
+from narrows.hw.dma import MemoryReader, MemoryWriter
 from narrows.hw.sdram import SdramController
 from narrows.hw.sdram_timing import W9825G6KH_6
 from narrows.sim.sdram_chip import SdramParameters
@@ -40,11 +40,6 @@ def test_dma(name: str):
 def test_refused_sizes(unit, sizes: dict, message: str):
     with pytest.raises(ValueError, match=message):
         unit(**sizes)
-
-
-def test_refused_arbiter():
-    with pytest.raises(ValueError, match="a writer or more, not 2 and 0"):
-        MemoryArbiter(readers=2, writers=0)
 
 
 @pytest.mark.parametrize(("burst", "depth", "least"), [(128, 512, 0.95), (64, 256, 0.95), (32, 128, 0.9)])
