@@ -70,9 +70,12 @@ class Link(wiring.Component):
         self._answer, self._left = Signal(32), Signal(range(MAX_DATA + 1))
         self._result, self._place, self._wait = Signal(Result), Signal(range(REPLY_BYTES)), Signal(range(_SETTLE + 1))
         m.d.comb += [receiver.error.eq(self.error), memory.address.eq(header.a), memory.words.eq(header.b[1:])]
-        # Bytes pass three cycles apart at least, so what a count says of the next one may be late by one.
-        self._none, self._last = Signal(), Signal()
-        m.d.sync += [self._none.eq(self._left == 0), self._last.eq(self._left == 1)]
+        # Bytes pass three cycles apart at least, so a byte is counted a cycle after it has passed, and what the count says of the
+        # next one is another cycle later. A state that sets the count comes after this and wins.
+        self._none, self._last, self._moved = Signal(), Signal(), Signal()
+        m.d.sync += [self._none.eq(self._left == 0), self._last.eq(self._left == 1), self._moved.eq(0)]
+        with m.If(self._moved):
+            m.d.sync += [self._answer.eq(self._answer >> 8), self._left.eq(self._left - 1)]
         self._flags(m)
         self._sequence(m)
         with m.FSM():
@@ -215,7 +218,7 @@ class Link(wiring.Component):
         with m.State("WRITE"):
             m.d.comb += [memory.i.payload.eq(byte.payload.data), memory.i.valid.eq(byte.valid), byte.ready.eq(memory.i.ready)]
             with m.If(byte.valid & byte.ready):
-                m.d.sync += self._left.eq(self._left - 1)
+                m.d.sync += self._moved.eq(1)
                 with m.If(self._last):
                     m.next = "MEMORY"
         with m.State("MEMORY"):
@@ -233,7 +236,7 @@ class Link(wiring.Component):
         field, ended, own, known = Signal(8), Signal(), Signal(), Signal(8)
         m.d.sync += [
             field.eq(fields[self._place]), ended.eq(self._place == REPLY_BYTES - 1),
-            own.eq(self._is[Command.HELLO] & (self._left <= len(self._identity))),
+            own.eq(self._is[Command.HELLO] & (self._left - self._moved <= len(self._identity))),
             known.eq(Mux(own, rom[self._left[: len(self._identity).bit_length()]], self._answer[:8])),
         ]
         with m.State("REPLY"):
@@ -249,7 +252,7 @@ class Link(wiring.Component):
             with m.If(self._is[Command.READ_MEMORY]):
                 m.d.comb += [o.valid.eq(memory.o.valid), o.payload.data.eq(memory.o.payload), memory.o.ready.eq(o.ready)]
             with m.If(o.valid & o.ready):
-                m.d.sync += [self._answer.eq(self._answer >> 8), self._left.eq(self._left - 1)]
+                m.d.sync += self._moved.eq(1)
                 with m.If(self._last):
                     m.next = "DRAIN"
         with m.State("DRAIN"):

@@ -37,6 +37,10 @@ CONFIG = EngineConfig()
 #: What is promised of every classifier: how far a block, and the frame, may be off.
 BLOCK, FRAME = 0.01, 0.005
 
+#: Parts of a classifier that runs in the background take a few hundred cycles each. Which of two bursts goes first is decided by a
+#: cycle: in runs as short as these that may make up to so many.
+A_BURST, SHORT = 140, 2000
+
 #: Processor seconds for the largest network: a tenth where nothing else runs.
 SECONDS = 0.3
 
@@ -202,11 +206,17 @@ def test_every_block_of_a_classifier_takes_what_was_predicted(name, config):
 
 
 def check_prediction(predicted: list[BlockCycles], counters: Sequence[Mapping[str, Any]], names: Sequence[str] | None = None) -> None:
-    """Every run of a block within its bound, and all of them within the frame's."""
+    """Every run of a block within its bound but for the shortest, every block in all its runs, and all of them within the frame's."""
     names = names or [found["name"] for found in counters]
+    totals: dict[str, list[int]] = {}
     for name, found, block in zip(names, counters, predicted, strict=True):
         print(f"  {name:32} {found['cycles']:8} {block.cycles:8} {block.cycles / found['cycles'] - 1:+8.3%}")
-        assert block.cycles == pytest.approx(found["cycles"], rel=BLOCK), name
+        assert block.cycles == pytest.approx(found["cycles"], rel=BLOCK, abs=A_BURST if found["cycles"] < SHORT else 0), name
+        total = totals.setdefault(name, [0, 0])
+        total[0] += found["cycles"]
+        total[1] += block.cycles
+    for name, (found, expected) in totals.items():
+        assert expected == pytest.approx(found, rel=BLOCK), name
     assert frame(predicted) == pytest.approx(sum(found["cycles"] for found in counters), rel=FRAME)
 
 
