@@ -8,8 +8,8 @@ from typing import Any
 
 from narrows.routing import Routed
 
-#: Paths that the summary shows.
-PATHS = 5
+#: Paths and registers that the summary shows.
+PATHS, REGISTERS = 5, 20
 
 
 def too_slow(best: Routed, seeds: int, summary: Path) -> str:
@@ -45,6 +45,8 @@ def text(manifest: dict[str, Any], report: dict[str, Any], used: dict[str, tuple
     for path in worst_paths(report)[:PATHS]:
         lines += [f"- **{path['ns']:.2f} ns** ({path['routing_ns']:.2f} in routing), {path['clock']}"]
         lines += [f"  - {name}" for name in path["through"]]
+    lines += ["", "## Registers whose values come last", "", "| ns after the clock | register |", "|---|---|"]
+    lines += [f"| {ns:.2f} | {name} |" for name, ns in latest_registers(report)[:REGISTERS]]
     return "\n".join(lines) + "\n"
 
 
@@ -63,6 +65,20 @@ def worst_paths(report: dict[str, Any]) -> list[dict[str, Any]]:
             "through": list(dict.fromkeys(through)),
         })
     return sorted(made, key=lambda path: -path["ns"])
+
+
+def latest_registers(report: dict[str, Any]) -> list[tuple[str, float]]:
+    """Registers of nextpnr's report and nanoseconds from the clock to their latest bit's value, latest first.
+
+    nextpnr reports one path per clock; this says what comes after it. Empty for a report without ``--detailed-timing-report``.
+    """
+    latest: dict[str, float] = {}
+    for net in report.get("detailed_net_timings", ()):
+        for endpoint in net["endpoints"]:
+            if "edge" in endpoint["event"]:
+                name = plain(endpoint["cell"])
+                latest[name] = max(latest.get(name, 0.0), endpoint["delay"][1])
+    return sorted(latest.items(), key=lambda row: -row[1])
 
 
 def plain(name: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import re
 from fractions import Fraction
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,7 +20,7 @@ from narrows.boards.board import Board, Clocking, Gateware
 from narrows.boards.ecp5 import SITES
 from narrows.boards.pll import Pll
 from narrows.build import Options, build_board, engine_for, result, router_target
-from narrows.build_summary import plain, worst_paths
+from narrows.build_summary import latest_registers, plain, worst_paths
 from narrows.hw.config import EngineConfig
 from narrows.network import NarrowsError
 from narrows.routing import Clock, Routed
@@ -93,6 +94,7 @@ def test_a_board_has_a_target_at_its_own_clock():
 def test_the_summary_names_the_design(built):
     text = (built.folder / "summary.md").read_text()
     assert "timing met" in text and "| multipliers | 1 | 156 |" in text and "system.total" in text
+    assert re.search(r"(?m)^\| \d\.\d\d \| system\.", text)
 
 
 def test_a_second_build_runs_nothing(built, monkeypatch):
@@ -205,6 +207,18 @@ def test_paths_are_named_and_sorted():
         (3.5, 0, "posedge clk to <async>"), (1.5, 1.0, "posedge clk"),
     ]  # fmt: skip
     assert paths[1]["through"] == ["a.x", "a.n"]
+
+
+def test_registers_are_sorted_by_their_latest_bit():
+    def endpoint(cell: str, latest: float, event: str = "posedge clk") -> dict:
+        return {"cell": cell, "port": "DI", "event": event, "delay": [0.5, latest]}
+
+    nets = [
+        {"net": "n", "endpoints": [endpoint("a.x_TRELLIS_FF_Q_3", 2.0), endpoint("pin", 9.0, "<async>")]},
+        {"net": "m", "endpoints": [endpoint("a.x_TRELLIS_FF_Q", 3.5), endpoint("b.y_TRELLIS_FF_Q", 3.0)]},
+    ]
+    assert latest_registers({"detailed_net_timings": nets}) == [("a.x", 3.5), ("b.y", 3.0)]
+    assert latest_registers({}) == []
 
 
 def test_names_are_the_designs_own():
