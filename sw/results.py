@@ -33,6 +33,8 @@ EMBEDDED = Path(__file__).parent / "data" / "digits_mobilenetv2_035_96.tflite"
 
 #: The network whose blocks are shown, by the beginning of its file's name.
 YARDSTICK = "mobilenet_v2_1.0_224"
+#: The network that CFU-Playground is measured with.
+OTHERS = "cfu_mobilenetv2"
 
 
 def measure(name: str, network: Network, way: tuple[str, int, bool], config: EngineConfig, progress: Progress | None = None) -> Measured:
@@ -124,7 +126,7 @@ def sections(runs: Sequence[Measured], of_builds: Sequence[results_builds.BoardR
     for run in yardstick:
         found[f"blocks, {run.way}"] = results_text.blocks(run)
     if yardstick:
-        found["published"] = results_text.published(yardstick)
+        found["published"] = results_text.published(yardstick, [run for run in runs if run.name.startswith(OTHERS)])
     if of_builds:
         found["resources"] = results_builds.builds(of_builds)
     return found

@@ -91,6 +91,13 @@ def test_the_tables_are_what_was_counted():
     assert "All figures are sums over 4 images." in results_text.blocks(stream)[0]
 
 
+def test_the_small_network_stands_beside_its_authors():
+    single, stream = measured()
+    lines = results_text.published(measured(), [stream, single])
+    assert f"| Narrows | {single.result['cycles']:,} | |" in lines and any("397.5 M" in line for line in lines)
+    assert not any("397.5 M" in line for line in results_text.published(measured()))
+
+
 def test_reasons_leave_out_what_the_bound_is():
     none = dict.fromkeys(CAUSES, 0)
     array = Bounds(array=1000, results=1200, depthwise=500, bus=900)
