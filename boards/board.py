@@ -34,7 +34,7 @@ class Board:
     for alive, busy and error. ``high``: pins to hold high, as resource, number and the name within. ``loader``: its name for
     openFPGALoader. ``floorplan``: sites for multipliers and block RAMs. ``dense``: ``config`` fills the chip, so its netlist has to leave
     the router as much room as it can, at the cost of longer paths. ``target_mhz``: what the router is asked for at that config's clock, if
-    more than the clock, so that it tries harder.
+    more than the clock, so that it tries harder. ``first_seed``: of the router's random placements, one that is known to be fast enough.
     """
 
     name: str
@@ -49,6 +49,7 @@ class Board:
     floorplan: Floorplan | None = None
     dense: bool = False
     target_mhz: float | None = None
+    first_seed: int = 1
 
     @property
     def device(self) -> str:

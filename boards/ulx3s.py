@@ -29,7 +29,7 @@ _COMMON = {
 #: Boards were made with MT48LC16M16A2, AS4C16M16, AS4C32M16SB-7, IS42S16160G and W9825G6KH-6, as what was to be had.
 ULX3S_85F = Board(
     name="ulx3s-85f", platform=_Platform85F, loader="ulx3s", config=EngineConfig(sdram="any-256M-75", sdram_mhz=115),
-    floorplan=default_engine, target_mhz=133.4, **_COMMON,
+    floorplan=default_engine, target_mhz=133.4, first_seed=2, **_COMMON,
 )
 #: The same board with the other engine.
 ULX3S_85F_WIDE = replace(

@@ -26,14 +26,15 @@ from narrows.tools import OLDEST, Runner, find_tool
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """How to build. ``seeds``: how many of the router's random placements to try, from ``first_seed`` on.
+    """How to build. ``seeds``: how many of the router's random placements to try, from ``first_seed`` on, or
+    from the board's.
 
     ``target_mhz``: what the router is asked for instead of the engine's clock; the board's own target if not given.
     ``allow_failure``: make a bitstream though a clock is too slow. ``netlist_only``: stop before routing.
     """
 
     seeds: int = 1
-    first_seed: int = 1
+    first_seed: int | None = None
     router: Router = "router1"
     target_mhz: float | None = None
     allow_failure: bool = False
@@ -75,8 +76,9 @@ def build_board(
     if options.netlist_only:
         return manifest
     _check_fit(netlist, board)
+    first = options.first_seed or board.first_seed
     results = route(
-        design, netlist, seeds=range(options.first_seed, options.first_seed + options.seeds), router=options.router,
+        design, netlist, seeds=range(first, first + options.seeds), router=options.router,
         target_mhz=router_target(board, config, options), parent=parent, runner=runner, progress=report,
     )  # fmt: skip
     return _finish(manifest, results, folder=folder, parent=parent, runner=runner, options=options, progress=report)

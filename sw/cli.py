@@ -159,7 +159,7 @@ def build(
     config: Config = None,
     clock: Clock = None,
     seeds: Annotated[int, typer.Option(min=1, metavar="N", help="Random placements to try, two at a time; the fastest wins.")] = 1,
-    seed: Annotated[int, typer.Option(min=1, metavar="S", help="The first of them.")] = 1,
+    seed: Annotated[int | None, typer.Option(min=1, metavar="S", help="The first of them. Without: the board's choice.")] = None,
     router: Annotated[RouterName, typer.Option(help="router1 makes faster designs, router2 needs less time.")] = RouterName.router1,
     target: Annotated[
         float | None,
