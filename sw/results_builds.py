@@ -105,6 +105,6 @@ def _rate(run: BoardRun) -> str:
         return f"| `{run.manifest['board']}` | none fits | | | | | |"
     cycles = run.result["cycles_per_image"]
     return (
-        f"| `{run.manifest['board']}` | `{run.network}` | {run.way} | {cycles:,} | {run.result['utilisation']:.1%} "
+        f"| `{run.manifest['board']}` | `{run.network}` | {run.way} | {cycles:,.0f} | {run.result['utilisation']:.1%} "
         f"| **{1e6 * run.manifest['clock_mhz'] / cycles:.1f}** | {causes(run.parts)} |"
     )
