@@ -33,7 +33,8 @@ ULX3S_85F = Board(
 )
 #: The same board with the other engine.
 ULX3S_85F_WIDE = replace(
-    ULX3S_85F, name="ulx3s-85f-wide", config=replace(ECP5_85F_WIDE, sdram="any-256M-75", sdram_mhz=115), floorplan=wide_engine,
+    ULX3S_85F, name="ulx3s-85f-wide", floorplan=wide_engine, first_seed=1,
+    config=replace(ECP5_85F_WIDE, sdram="any-256M-75", sdram_mhz=115),
 )
 ULX3S_25F = Board(
     name="ulx3s-25f", platform=_Platform25F, loader="ulx3s", dense=True, **_COMMON,

@@ -85,13 +85,14 @@ FIFO_WORDS = 512
 #: From the start pulse, from a request that was chosen, and from a burst's room in the FIFO to the next request on offer.
 START_TO_REQUEST = 4
 REQUEST_TO_REQUEST = 5
-#: From a block's start pulse to the start of the reader of its source: on its way there.
+#: From a block's start pulse to the start of the reader of its source: on its way there, as counted.
 START_TO_SOURCE = 3
 ROOM_TO_REQUEST = 5
 #: From a request that the arbiter chooses to the decision for its first READ on an idle controller with the row open: the
 #: arbiter's two registers, the splitter, the row machine's three cycles, the column machine.
 REQUEST_TO_READ = 7
-#: From that to the row machine, which takes it; from a refresh that is due to the row machine's taking no more because of it.
+#: From that to the row machine, which takes it, as counted by whether a refresh goes first; from a refresh that is due to the row
+#: machine's taking no more because of it.
 REQUEST_TO_FETCH = 4
 FETCH_TO_READ = REQUEST_TO_READ - REQUEST_TO_FETCH
 TICK_TO_WANTED = 2
@@ -135,7 +136,7 @@ LOAD_TO_WRITE = 2
 
 #: From a position of the output to its first 16-bit word in the writer's FIFO: gate, request, answer, unpacker.
 POSITION_TO_STORE = 9
-#: From a burst's last word in the FIFO to its request on offer.
+#: From a burst's last word in the FIFO to its request on offer: the level, the grant, and three more as counted.
 WORDS_TO_REQUEST = 5
 
 

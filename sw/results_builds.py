@@ -14,33 +14,31 @@ from typing import Any
 
 from narrows.hw.config import EngineConfig
 from narrows.network import NarrowsError, Network
-from narrows.results_text import Section, causes
+from narrows.results_text import Measured, Section, causes
+from narrows.sim.build import Progress
 
 #: Resources of a chip, in the order of the columns.
 _RESOURCES = ("multipliers", "block_rams", "luts", "flip_flops")
 
-#: How often the largest batch is halved or so until it fits: images of a stream, or one image.
+#: Images of a stream, the most that fit; one is a single image.
 _IMAGES = (4, 3, 2, 1)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class BoardRun:
-    """A build's ``manifest``, the name of the network that was run on its engine, and the run; ``None`` if none of them fits."""
+    """A build's ``manifest`` and what was run on its engine; ``None`` if no network fits."""
 
     manifest: Mapping[str, Any]
-    network: str | None
-    way: str
-    result: Mapping[str, Any]
-    parts: Mapping[str, int]
+    measured: Measured | None
 
 
 def known_builds(manifests: Sequence[Path]) -> list[dict[str, Any]]:
-    """The builds that ``manifests`` describe, those that are half-written or no build's left out, by board."""
+    """The builds that ``manifests`` describe, by board; what is half-written or of an older release is left out."""
     found = []
     for path in manifests:
         try:
             manifest = json.loads(path.read_text())
-            if EngineConfig(**manifest["configuration"]).digest == manifest["engine"]:
+            if EngineConfig(**manifest["configuration"]).digest == manifest["engine"] and manifest["worst_paths"]:
                 found.append(manifest)
         except (OSError, ValueError, KeyError, TypeError):
             continue
@@ -48,7 +46,7 @@ def known_builds(manifests: Sequence[Path]) -> list[dict[str, Any]]:
 
 
 def run_build(
-    manifest: Mapping[str, Any], networks: Mapping[str, Network], measure: Callable[..., Any], progress: Callable[[str, float], None] | None
+    manifest: Mapping[str, Any], networks: Mapping[str, Network], measure: Callable[..., Measured], progress: Progress | None
 ) -> BoardRun:
     """Run the largest of ``networks`` that fits the build's engine, as a stream of the most images that fit.
 
@@ -59,11 +57,10 @@ def run_build(
         for images in _IMAGES:
             way = (f"stream of {images}", images, True) if images > 1 else ("one image", 1, False)
             try:
-                run = measure(name, networks[name], way, config, progress)
+                return BoardRun(manifest=manifest, measured=measure(name, networks[name], way, config, progress))
             except NarrowsError:
                 continue
-            return BoardRun(manifest=manifest, network=name, way=way[0], result=run.result, parts=run.causes)
-    return BoardRun(manifest=manifest, network=None, way="", result={}, parts={})
+    return BoardRun(manifest=manifest, measured=None)
 
 
 def builds(runs: Sequence[BoardRun]) -> Section:
@@ -75,7 +72,7 @@ def builds(runs: Sequence[BoardRun]) -> Section:
     ]
     for run in runs:
         manifest = run.manifest
-        clock = f"**{manifest['clock_mhz']:.2f}**" if manifest.get("timing_met", True) else f"{manifest['clock_mhz']:.2f}, **missed**"
+        clock = f"**{manifest['clock_mhz']:.2f}**" if manifest["timing_met"] else f"{manifest['clock_mhz']:.2f}, **missed**"
         used = " | ".join(f"{manifest['resources'][name]:,}" for name in _RESOURCES)
         seeds = ", ".join(f"{seed}: {mhz:.2f}" for seed, mhz in manifest["seeds"].items())
         lines.append(
@@ -93,18 +90,17 @@ def builds(runs: Sequence[BoardRun]) -> Section:
 
 
 def _limit(manifest: Mapping[str, Any]) -> str:
-    if not manifest.get("worst_paths"):
-        return ""
     path = manifest["worst_paths"][0]
     ends = " to ".join(f"`{name}`" for name in dict.fromkeys((path["through"][0], path["through"][-1])))
     return f" The longest path, {ends}, takes {path['ns']:.2f} ns, {path['routing_ns']:.2f} of them in wires."
 
 
 def _rate(run: BoardRun) -> str:
-    if run.network is None:
+    measured = run.measured
+    if measured is None:
         return f"| `{run.manifest['board']}` | none fits | | | | | |"
-    cycles = run.result["cycles_per_image"]
+    cycles = measured.result["cycles_per_image"]
     return (
-        f"| `{run.manifest['board']}` | `{run.network}` | {run.way} | {cycles:,.0f} | {run.result['utilisation']:.1%} "
-        f"| **{1e6 * run.manifest['clock_mhz'] / cycles:.1f}** | {causes(run.parts)} |"
+        f"| `{run.manifest['board']}` | `{measured.name}` | {measured.way} | {cycles:,.0f} | {measured.result['utilisation']:.1%} "
+        f"| **{1e6 * run.manifest['clock_mhz'] / cycles:.1f}** | {causes(measured.causes)} |"
     )

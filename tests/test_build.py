@@ -41,7 +41,7 @@ def floorplan(cells):
 
 
 def board() -> Board:
-    return dataclasses.replace(load_board("ulx3s-85f"), floorplan=floorplan, first_seed=1)
+    return dataclasses.replace(load_board("ulx3s-85f"), floorplan=floorplan, first_seed=5)
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +64,7 @@ def test_the_manifest_tells_what_was_built(built):
     assert 50 < manifest["resources"]["flip_flops"] < 200
     assert manifest["constraint_mhz"] == CLOCK
     assert manifest["clock_mhz"] == max(manifest["seeds"].values()) == manifest["seeds"][str(manifest["seed"])]
-    assert set(manifest["seeds"]) == {"1", "2"} and set(manifest["clocks"]) == {"sync", "sdram", "raw"}
+    assert set(manifest["seeds"]) == {"5", "6"} and set(manifest["clocks"]) == {"sync", "sdram", "raw"}
     assert all(clock["achieved_mhz"] > clock["constraint_mhz"] for clock in manifest["clocks"].values())
     assert set(manifest["tools"]) == {"yosys", "nextpnr-ecp5", "ecppack"}
     assert json.loads((built.folder / "manifest.json").read_text()) == manifest
@@ -166,7 +166,7 @@ def test_a_clock_too_slow_is_an_error_and_no_bitstream(tmp_path, monkeypatch):
     folder.mkdir()
     (folder / "narrows.bit").write_bytes(b"of another engine")
     options = Options(router="router2")
-    with pytest.raises(NarrowsError, match=r"Timing is not met.* sync reaches \d+\.\d of 133.3 MHz with seed 1, the only seed; .*--clock"):
+    with pytest.raises(NarrowsError, match=r"Timing is not met.* sync reaches \d+\.\d of 133.3 MHz with seed 5, the only seed; .*--clock"):
         build_board(board(), clock=TOO_FAST, options=options, system=TinySystem)
     assert not (folder / "narrows.bit").exists() and not (folder / "manifest.json").exists()
     assert "**not met**" in (folder / "summary.md").read_text()

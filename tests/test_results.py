@@ -115,9 +115,11 @@ def test_a_build_is_measured_on_its_own_engine(tmp_path):
     content = manifest(tmp_path).read_text()
     run = of_build(content)
     # With the memory's timing of another clock the cycles are others.
-    cycles = run.result["cycles_per_image"]
-    assert run.way == "stream of 4" and cycles != measured()[1].result["cycles_per_image"]
-    assert abs(run.result["predicted_cycles"] / run.result["cycles"] - 1) < 0.005
+    assert run.measured is not None
+    result = run.measured.result
+    cycles = result["cycles_per_image"]
+    assert run.measured.way == "stream of 4" and cycles != measured()[1].result["cycles_per_image"]
+    assert abs(result["predicted_cycles"] / result["cycles"] - 1) < 0.005
     lines = builds([run])
     row = cells(next(line for line in lines if line.startswith("| `b` | LFE")))
     assert row[3:9] == ["152", "190", "50,000", "40,000", "**120.50**", "115"] and row[9] == "2 of 2: 120.50, 1: 119.00"
