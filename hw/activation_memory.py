@@ -48,32 +48,31 @@ class ActivationMemory(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         word = 8 * self._config.group
-        # Clients are all over the engine: a register for each, here.
-        clients = []
+        # Clients are all over the engine: a register for each, here, and one for each bank that says whether this bank is wanted.
+        banks = range(self._config.pixels)
+        clients, wants = [], []
         for index, client in enumerate((*self.writes, *self.reads)):
-            m.submodules[f"client{index}"] = here = StreamRegister(client.payload.shape())
+            shape = client.payload.shape()
+            m.submodules[f"client{index}"] = here = StreamRegister(shape, decode=lambda word: [word.bank == bank for bank in banks])
             wiring.connect(m, wiring.flipped(client), here.i)
             clients.append(here.o)
+            wants.append(here.decoded)
         writes, reads = clients[: self._writes], clients[self._writes :]
 
         # Cycle 0: whose turn it is in each bank: the first client that wants it; of the reads, which share one way out, only the
         # first of all.
-        wants, turns = [], []
-        for bank in range(self._config.pixels):
-            want, turn = Signal(len(clients), name=f"want{bank}"), Signal(len(clients), name=f"turn{bank}")
-            m.d.comb += want.eq(Cat(client.valid & (client.payload.bank == bank) for client in clients))
-            wants.append(want)
-            turns.append(turn)
+        turns = [Signal(len(clients), name=f"turn{bank}") for bank in banks]
         for index, client in enumerate(clients):
             earlier_reads = Cat(other.valid for other in reads[: max(index - self._writes, 0)]).any()
-            for want, turn in zip(wants, turns):
-                m.d.comb += turn[index].eq(want[index] & ~want[:index].any() & ~earlier_reads)
+            for bank, turn in zip(banks, turns):
+                earlier = Cat(want[bank] for want in wants[:index]).any()
+                m.d.comb += turn[index].eq(wants[index][bank] & ~earlier & ~earlier_reads)
             m.d.comb += client.ready.eq(Cat(turn[index] for turn in turns).any())
 
         # Cycle 1: the one whose turn it is goes to the bank.
         words = [delayed(m, client.payload, 1, name=f"client{index}") for index, client in enumerate(clients)]
         answers = []
-        for bank in range(self._config.pixels):
+        for bank in banks:
             turn = delayed(m, turns[bank], 1, name=f"turn{bank}", reset_less=False)
             m.submodules[f"bank{bank}"] = memory = SharedBlockRam(width=word, depth=self._config.bank_words)
             m.d.comb += [

@@ -67,14 +67,17 @@ class PositionGate(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        limit, behind = Signal(POSITION_BITS), Signal(signed(POSITION_BITS))
-        stale = Signal(2)
-        m.d.sync += [limit.eq(self.limit), behind.eq(self.position - limit), stale.eq(stale >> 1)]
-        m.d.comb += self.open.eq(behind[-1] & ~stale[0])
+        limit, ahead, started = Signal(POSITION_BITS), Signal(signed(POSITION_BITS)), Signal()
+        m.d.comb += ahead.eq(self.position - limit)
+        m.d.sync += [
+            limit.eq(self.limit), started.eq(self.start),
+            # Of the position that was left, and of the limit before a start, it would be wrong.
+            self.open.eq(ahead[-1] & ~self.step & ~self.start & ~started),
+        ]
         with m.If(self.step):
-            m.d.sync += [self.position.eq(self.position + 1), stale.eq(1)]
+            m.d.sync += self.position.eq(self.position + 1)
         with m.If(self.start):
-            m.d.sync += [self.position.eq(0), stale.eq(0b11)]
+            m.d.sync += self.position.eq(0)
         return m
 
 
@@ -248,17 +251,15 @@ class ActivationStore(wiring.Component):
 
     def _counts(self, m: Module) -> None:
         """Pixels whose words have all come, and 16-bit words (less one) still to leave."""
-        arrived, rest = Signal(12), Signal(signed(COUNT_BITS + 1), init=-1)
+        arriving, rest = Countdown(m, "arriving", 12, end=1), Signal(signed(COUNT_BITS + 1), init=-1)
         m.d.comb += self.done.eq(rest[-1])
         with m.If(self.answer):
-            m.d.sync += arrived.eq(arrived - 1)
-            with m.If(arrived == 1):
-                m.d.sync += [arrived.eq(self.fields.walk.groups), self.stored.eq(self.stored + 1)]
+            arriving.step()
+            with m.If(arriving.last):
+                arriving.load(self.fields.walk.groups)
+                m.d.sync += self.stored.eq(self.stored + 1)
         with m.If(self.o.valid & self.o.ready):
             m.d.sync += rest.eq(rest - 1)
         with m.If(self.start):
-            m.d.sync += [
-                arrived.eq(self.fields.walk.groups),
-                self.stored.eq(0),
-                rest.eq(self.fields.words - 1),
-            ]
+            arriving.load(self.fields.walk.groups)
+            m.d.sync += [self.stored.eq(0), rest.eq(self.fields.words - 1)]

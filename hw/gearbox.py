@@ -38,26 +38,33 @@ class WordPacker(wiring.Component):
         left = Signal(signed(COUNT_BITS + 1), init=-2)
         active, lane = Signal(), Signal(range(self._lanes))
         parts = [Signal(16, name=f"part{index}", reset_less=True) for index in range(self._lanes - 1)]
+        # The next word is the last of all, or of a word of memory.
         closing = Signal()
         m.d.comb += [
-            closing.eq(left[-1] | (lane == self._lanes - 1)),
             self.i.ready.eq(active & ~(closing & self.o.valid)),
             self.done.eq(~active & ~self.o.valid),
         ]
         with m.If(self.o.ready):
             m.d.sync += self.o.valid.eq(0)
-        with m.If(self.i.valid & self.i.ready):
-            m.d.sync += [lane.eq(Mux(closing, 0, lane + 1)), left.eq(left - 1), active.eq(~left[-1])]
-            for index, part in enumerate(parts):
+        # Whether a word comes is known late, so data does not wait for it: the place of the next one, and a word that is not on
+        # offer, change all the time.
+        for index, part in enumerate(parts):
+            with m.If(lane == index):
+                m.d.sync += part.eq(self.i.payload)
+        with m.If(~self.o.valid):
+            m.d.sync += self.o.payload.eq(Cat(*parts, self.i.payload))
+            for index in range(self._lanes - 1):
                 with m.If(lane == index):
-                    m.d.sync += part.eq(self.i.payload)
+                    m.d.sync += self.o.payload[16 * index : 16 * index + 16].eq(self.i.payload)
+        with m.If(self.i.valid & self.i.ready):
+            m.d.sync += [
+                lane.eq(Mux(closing, 0, lane + 1)), left.eq(left - 1), active.eq(~left[-1]),
+                closing.eq((left == 0) | (~closing & (lane == self._lanes - 2))),
+            ]
             with m.If(closing):
-                m.d.sync += [self.o.valid.eq(1), self.o.payload.eq(Cat(*parts, self.i.payload))]
-                for index in range(self._lanes - 1):
-                    with m.If(lane == index):
-                        m.d.sync += self.o.payload[16 * index : 16 * index + 16].eq(self.i.payload)
+                m.d.sync += self.o.valid.eq(1)
         with m.If(self.start):
-            m.d.sync += [left.eq(self.words - 2), active.eq(self.words.any()), lane.eq(0)]
+            m.d.sync += [left.eq(self.words - 2), active.eq(self.words.any()), lane.eq(0), closing.eq(self.words <= 1)]
         return m
 
 

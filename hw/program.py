@@ -211,12 +211,14 @@ class ProgramReader(wiring.Component):
             held = Signal(COUNT_BITS, name=f"held{n}")
             m.d.comb += held.eq(written[n] - self.freed[n])
             m.d.sync += [full[n].eq(held >= depth), almost_full[n].eq(held >= depth - 1)]
-        full_here, almost_here, ended = Signal(), Signal(), Signal(4)
+        # One register says what is to be known in the next cycle: the end of a word is known late, and so is not looked at twice.
+        lacks_room, ended = Signal(), Signal(3)
+        ends = self._take_word & self._end_word
         m.d.sync += [
-            full_here.eq(full.bit_select(self._ring, 1)), almost_here.eq(almost_full.bit_select(self._ring, 1)),
-            ended.eq(Cat(self._take_word & self._end_word, ended)),
+            ended.eq(Cat(ends, ended)),
+            lacks_room.eq(Mux(ends | ended.any(), almost_full.bit_select(self._ring, 1), full.bit_select(self._ring, 1))),
         ]
-        return Mux(ended.any(), almost_here, full_here) & self._at_start
+        return lacks_room & self._at_start
 
     def _loads(self, m, written):
         """Parts gather into a lane, low byte first; a complete lane goes to the memory of the packet's ring.

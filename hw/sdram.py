@@ -163,7 +163,7 @@ class SdramController(wiring.Component):
         # The running segment: a word per cycle unless the row machine has a command, then at once the next segment.
         running, active = Signal.like(rows.running), Signal()
         reading, writing = Signal(), Signal()
-        may_go = active & ~rows.command.valid & ~rows.pause
+        may_go = active & rows.clear
         turning = Signal(self._timing.cas_latency + 1)  # dq belongs to the part, then to nobody for a cycle
         m.d.comb += [
             reading.eq(may_go & ~running.write),

@@ -110,8 +110,8 @@ class RowMachine(wiring.Component):
 
     ``segment`` to ``prepared``: 3 cycles if the row is open, tRCD more if its bank is closed, tRCD + tRP - 1 more if the
     bank has another row open. One segment is in hand. ``running`` is the column machine's segment while ``active``;
-    ``wrote`` tells of a WRITE for it, and while ``pause`` it must not issue commands. ``command`` has priority over
-    its commands. ``ready`` rises after initialisation; ``activated`` and ``refreshed`` tell of commands.
+    ``wrote`` tells of a WRITE for it. It may issue commands only while ``clear``: there is no ``command`` here, and no refresh that
+    stops the segment. ``ready`` rises after initialisation; ``activated`` and ``refreshed`` tell of commands.
     """
 
     def __init__(self, *, timing: SdramTiming, power_up_cycles: int, batch: int, max_length: int) -> None:
@@ -123,7 +123,7 @@ class RowMachine(wiring.Component):
             "running": In(segment),
             "active": In(1),
             "wrote": In(1),
-            "pause": Out(1),
+            "clear": Out(1, init=1),
             "command": Out(row_command(timing.part)),
             "ready": Out(1),
             "activated": Out(1),
@@ -139,7 +139,7 @@ class RowMachine(wiring.Component):
         state = Signal(data.StructLayout(dict.fromkeys(names.split(), 1)), init={"power_up": 1})
         commands = "precharge activate drain refresh mode restore"
         issue = Signal(data.StructLayout(dict.fromkeys(commands.split(), 1)))
-        issued = Signal.like(issue)
+        issued, pause = Signal.like(issue), Signal()
         m.d.sync += issued.eq(issue)
         waiting, busy = self._timers(m, issued)
         is_open, hit, same_bank = self._rows(m, state, issued)
@@ -147,7 +147,7 @@ class RowMachine(wiring.Component):
         # Which command, if any: a state, its timer, and conditions that are registers or nearly so.
         bank = self.prepared.payload.bank
         needed = same_bank & self.active  # the running segment's row may not be closed under it
-        may_drain = (~self.active | self.pause) & ~busy.any() & ~waiting
+        may_drain = (~self.active | pause) & ~busy.any() & ~waiting
         m.d.comb += [
             issue.precharge.eq(state.decide & ~refresh.urgent & is_open & ~hit & ~needed & ~busy.bit_select(bank, 1)),
             issue.activate.eq(state.activate & ~waiting),
@@ -199,7 +199,8 @@ class RowMachine(wiring.Component):
             refresh.done.eq(issued.refresh),
         ]
         # An urgent refresh stops a running segment, which then finds its row opened again.
-        m.d.sync += self.pause.eq((self.pause | (state.drain & refresh.urgent)) & ~(state.fetch | state.lookup))
+        pause_after = (pause | (state.drain & refresh.urgent)) & ~(state.fetch | state.lookup)
+        m.d.sync += [pause.eq(pause_after), self.clear.eq(~pause_after & ~issue.as_value().any())]
         return m
 
     def _timers(self, m: Module, issued: data.View) -> tuple[Signal, Signal]:

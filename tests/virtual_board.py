@@ -6,6 +6,7 @@ import dataclasses
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Self
 
@@ -34,7 +35,9 @@ class Served:
         """Start it, at the same port as before if it ran before."""
         self._errors = (self._folder / "serve.txt").open("a")
         command = [sys.executable, "-m", "narrows.cli", "serve", "--port", str(self.port), "--config", str(self.file)]
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=self._errors, text=True)
+        # A shell's background job hands down that Ctrl-C is to be ignored.
+        heed = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=self._errors, text=True, preexec_fn=heed)
         said = self.process.stdout.readline()
         assert said.startswith(f"engine {self.config.digest} at socket://127.0.0.1:"), said + (self._folder / "serve.txt").read_text()
         self.port = int(said.rsplit(":", 1)[1])
