@@ -49,6 +49,8 @@ VERILATOR_FLAGS = (
 CXX_FLAGS = ("-std=c++17", "-fPIC", "-DVERILATOR=1", "-DVM_COVERAGE=0", "-DVM_SC=0", "-DVM_TIMING=0", "-DVL_TIME_CONTEXT", "-w")
 #: Only what runs every cycle is worth the compiler's time; -O3 on initialisation costs minutes.
 OPTIMISATION = {"fast": "-O3", "library": "-O1", "slow": "-O0"}
+#: A netlist has ten times the code and runs but a few times.
+NETLIST_OPTIMISATION = OPTIMISATION | {"fast": "-O1"}
 #: Compilers at a time, and about as many compilation units of each kind.
 JOBS = 2
 
@@ -121,7 +123,7 @@ def _digest(design: str, trace: bool, netlist: bool) -> str:
     sources = [path.read_text() for path in (*HARNESS, HERE / "verilog.py")]
     versions = [importlib.metadata.version(name) for name in ("amaranth", "verilator", "ziglang")]
     synthesis = (SCRIPT, find_tool("yosys").version, [path.read_text() for path in MODELS]) if netlist else ()
-    recipe = (design, trace, synthesis, sources, versions, compiler(), VERILATOR_FLAGS, CXX_FLAGS, OPTIMISATION)
+    recipe = (design, trace, synthesis, sources, versions, compiler(), VERILATOR_FLAGS, CXX_FLAGS, NETLIST_OPTIMISATION if netlist else OPTIMISATION)
     return hashlib.sha256(repr(recipe).encode()).hexdigest()[:16]
 
 
@@ -173,7 +175,8 @@ class _Build:
         source, kind = unit
         folders = [f"-I{folder}" for folder in (self.work, HERE, self.root / "include")]
         tracing = [f"-DVM_TRACE={int(self.trace)}", f"-DVM_TRACE_VCD={int(self.trace)}", "-DVM_TRACE_FST=0", "-DVM_TRACE_SAIF=0"]
-        flags = [*CXX_FLAGS, OPTIMISATION[kind], *tracing, *folders]
+        optimisation = NETLIST_OPTIMISATION if self.netlist else OPTIMISATION
+        flags = [*CXX_FLAGS, optimisation[kind], *tracing, *folders]
         self._call([*compiler(), *flags, "-c", str(source), "-o", str(source.with_suffix(".o"))])
 
     def _link(self, name: str, inputs: list[Path]) -> None:
