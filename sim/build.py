@@ -49,7 +49,7 @@ VERILATOR_FLAGS = (
 CXX_FLAGS = ("-std=c++17", "-fPIC", "-DVERILATOR=1", "-DVM_COVERAGE=0", "-DVM_SC=0", "-DVM_TIMING=0", "-DVL_TIME_CONTEXT", "-w")
 #: Only what runs every cycle is worth the compiler's time; -O3 on initialisation costs minutes.
 OPTIMISATION = {"fast": "-O3", "library": "-O1", "slow": "-O0"}
-#: A netlist has ten times the code and runs but a few times.
+#: The same for a netlist, which has ten times the code and runs but a few times.
 NETLIST_OPTIMISATION = OPTIMISATION | {"fast": "-O1"}
 #: Compilers at a time, and about as many compilation units of each kind.
 JOBS = 2
@@ -123,7 +123,8 @@ def _digest(design: str, trace: bool, netlist: bool) -> str:
     sources = [path.read_text() for path in (*HARNESS, HERE / "verilog.py")]
     versions = [importlib.metadata.version(name) for name in ("amaranth", "verilator", "ziglang")]
     synthesis = (SCRIPT, find_tool("yosys").version, [path.read_text() for path in MODELS]) if netlist else ()
-    recipe = (design, trace, synthesis, sources, versions, compiler(), VERILATOR_FLAGS, CXX_FLAGS, NETLIST_OPTIMISATION if netlist else OPTIMISATION)
+    optimisation = NETLIST_OPTIMISATION if netlist else OPTIMISATION
+    recipe = (design, trace, synthesis, sources, versions, compiler(), VERILATOR_FLAGS, CXX_FLAGS, optimisation)
     return hashlib.sha256(repr(recipe).encode()).hexdigest()[:16]
 
 
