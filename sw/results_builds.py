@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -57,9 +57,12 @@ def run_build(
         for images in _IMAGES:
             way = (f"stream of {images}", images, True) if images > 1 else ("one image", 1, False)
             try:
-                return BoardRun(manifest=manifest, measured=measure(name, networks[name], way, config, progress))
+                measured = measure(name, networks[name], way, config, progress)
             except NarrowsError:
                 continue
+            # The planner may have taken fewer images than it was offered.
+            way_taken = way[0].replace(f"of {images}", f"of {measured.result['batch']}")
+            return BoardRun(manifest=manifest, measured=replace(measured, way=way_taken))
     return BoardRun(manifest=manifest, measured=None)
 
 
@@ -90,7 +93,9 @@ def builds(runs: Sequence[BoardRun]) -> Section:
 
 
 def _limit(manifest: Mapping[str, Any]) -> str:
-    path = manifest["worst_paths"][0]
+    # A path to a pin, to a light for instance, limits no clock.
+    paths = manifest["worst_paths"]
+    path = next((path for path in paths if " to " not in path["clock"]), paths[0])
     ends = " to ".join(f"`{name}`" for name in dict.fromkeys((path["through"][0], path["through"][-1])))
     return f" The longest path, {ends}, takes {path['ns']:.2f} ns, {path['routing_ns']:.2f} of them in wires."
 

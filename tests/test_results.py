@@ -52,7 +52,10 @@ def manifest(folder: Path, **changes) -> Path:
         "board": "b", "device": "LFE5U-85F", "seed": 2, "clock_mhz": 120.5, "constraint_mhz": 115.0, "seeds": {"2": 120.5, "1": 119.0},
         "resources": {"multipliers": 152, "block_rams": 190, "luts": 50000, "flip_flops": 40000}, "engine": OF_BOARD.digest,
         "configuration": asdict(OF_BOARD), "date": "2026-11-24T08:41:45+00:00", "tools": {"yosys": "0.70"}, "timing_met": True,
-        "worst_paths": [{"ns": 8.3, "routing_ns": 6.5, "clock": "clk", "through": ["a.b", "a.c", "d.e"]}], **changes,
+        "worst_paths": [
+            {"ns": 9.9, "routing_ns": 9.0, "clock": "clk to <async>", "through": ["busy", "light"]},
+            {"ns": 8.3, "routing_ns": 6.5, "clock": "clk", "through": ["a.b", "a.c", "d.e"]},
+        ], **changes,
     }))  # fmt: skip
     return path
 
@@ -128,6 +131,13 @@ def test_a_build_is_measured_on_its_own_engine(tmp_path):
     shares = re.findall(r"([a-z]+) ([\d.]+)%", row[6])
     assert {cause for cause, _ in shares} <= set(CAUSES) and abs(sum(float(share) for _, share in shares) - 100) < 0.6
     assert "`b`: yosys 0.70. The longest path, `a.b` to `d.e`, takes 8.30 ns, 6.50 of them in wires." in lines
+
+
+def test_a_build_says_how_many_images_it_took(tmp_path):
+    """Four were offered, the engine holds three."""
+    short = replace(measured()[1], result=measured()[1].result | {"batch": 3})
+    run = run_build(json.loads(manifest(tmp_path).read_text()), {"made": NETWORK}, lambda *_: short, None)
+    assert run.measured is not None and run.measured.way == "stream of 3"
 
 
 def test_builds_that_missed_or_hold_nothing_say_so(tmp_path):
