@@ -32,7 +32,7 @@ class StreamRegister(wiring.Component):
         write, read, full = Signal(), Signal(), Signal()
         push, pop = self.i.valid & self.i.ready, self.o.valid & self.o.ready
         m.d.comb += [self.i.ready.eq(~full), self.o.payload.eq(Mux(read, words[1], words[0]))]
-        # Four signals for each of the two that say how many words there are: what takes them may decide late.
+        # What takes a word may decide late: full and valid depend on it through one LUT each, not through a count.
         m.d.sync += [
             self.o.valid.eq(self.i.valid | full | (self.o.valid & ~self.o.ready)),
             full.eq(self.o.valid & ~self.o.ready & (self.i.valid | full)),

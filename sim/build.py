@@ -49,8 +49,6 @@ VERILATOR_FLAGS = (
 CXX_FLAGS = ("-std=c++17", "-fPIC", "-DVERILATOR=1", "-DVM_COVERAGE=0", "-DVM_SC=0", "-DVM_TIMING=0", "-DVL_TIME_CONTEXT", "-w")
 #: Only what runs every cycle is worth the compiler's time; -O3 on initialisation costs minutes.
 OPTIMISATION = {"fast": "-O3", "library": "-O1", "slow": "-O0"}
-#: The same for a netlist, which has ten times the code and runs but a few times.
-NETLIST_OPTIMISATION = OPTIMISATION | {"fast": "-O1"}
 #: Compilers at a time, and about as many compilation units of each kind.
 JOBS = 2
 
@@ -118,13 +116,17 @@ def build(
     return library
 
 
+def _optimisation(netlist: bool) -> dict[str, str]:
+    """How hard the compiler tries; less for a netlist, which has ten times the code and runs but a few times."""
+    return OPTIMISATION | {"fast": "-O1"} if netlist else OPTIMISATION
+
+
 def _digest(design: str, trace: bool, netlist: bool) -> str:
     """Names a library by all it is made from: ``design`` in words, and what is done with it."""
     sources = [path.read_text() for path in (*HARNESS, HERE / "verilog.py")]
     versions = [importlib.metadata.version(name) for name in ("amaranth", "verilator", "ziglang")]
     synthesis = (SCRIPT, find_tool("yosys").version, [path.read_text() for path in MODELS]) if netlist else ()
-    optimisation = NETLIST_OPTIMISATION if netlist else OPTIMISATION
-    recipe = (design, trace, synthesis, sources, versions, compiler(), VERILATOR_FLAGS, CXX_FLAGS, optimisation)
+    recipe = (design, trace, synthesis, sources, versions, compiler(), VERILATOR_FLAGS, CXX_FLAGS, _optimisation(netlist))
     return hashlib.sha256(repr(recipe).encode()).hexdigest()[:16]
 
 
@@ -176,8 +178,7 @@ class _Build:
         source, kind = unit
         folders = [f"-I{folder}" for folder in (self.work, HERE, self.root / "include")]
         tracing = [f"-DVM_TRACE={int(self.trace)}", f"-DVM_TRACE_VCD={int(self.trace)}", "-DVM_TRACE_FST=0", "-DVM_TRACE_SAIF=0"]
-        optimisation = NETLIST_OPTIMISATION if self.netlist else OPTIMISATION
-        flags = [*CXX_FLAGS, optimisation[kind], *tracing, *folders]
+        flags = [*CXX_FLAGS, _optimisation(self.netlist)[kind], *tracing, *folders]
         self._call([*compiler(), *flags, "-c", str(source), "-o", str(source.with_suffix(".o"))])
 
     def _link(self, name: str, inputs: list[Path]) -> None:
