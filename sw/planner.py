@@ -11,10 +11,10 @@ from narrows.compiler import check_fields
 from narrows.constants import groups_of, tensor_words
 from narrows.estimate import input_words
 from narrows.hw.config import EngineConfig
-from narrows.hw.line_buffer import line_slots
 from narrows.network import NarrowsError
 from narrows.placement import ActivationSpace, even, in_place, tensor_bytes
-from narrows.plan import BlockPlan, Region, Transfer
+from narrows.plan import BlockPlan, Region, Transfer, depthwise_geometry
+from narrows.progress import expand_segment, line_room, shortcut_ring
 
 #: Share of the weight memory a block may keep to itself: the rest prefetches for the next block. All of it if nothing else fits.
 RESIDENT_SHARE = 0.6
@@ -145,9 +145,11 @@ class BlockPlanner:
         in_w = block.depthwise.inputs[0].shape[1]
         out_h, out_w, out_channels = block.output.shape
         filtered_w = block.depthwise.output.shape[1]
-        expand_segment = even(config, max(8, -(-in_w // 4)))
         depthwise_segment = max(1, min(filtered_w, max(8, -(-filtered_w // 4))))
         project_segment = even(config, depthwise_segment)
+        geometry = depthwise_geometry(block, slices=1, slice_groups=interior, images=1, segment=depthwise_segment)
+        room = line_room(config, geometry)
+        expanded = expand_segment(config, geometry, room=room, wanted=even(config, max(8, -(-in_w // 4))))
 
         held = self._where if isinstance(self._where, Region) and not block.from_picture else None
         out_groups = groups_of(out_channels, config)
@@ -163,11 +165,12 @@ class BlockPlanner:
                 raise ValueError(f"its output of {block.output.shape} has no room on chip.")
             if output not in memory.taken:
                 memory.taken.append(output)
-        # A shortcut that streams through a ring must stay until project comes to it.
-        rows = 6 if block.shortcut is not None else 2
-        source, picture, load = self._source(
-            block, memory, wanted=rows * in_w + expand_segment, least=(rows - 2) * in_w + 2 * expand_segment
-        )
+        wanted, least = 2 * in_w + expanded, 2 * expanded
+        if block.shortcut is not None:
+            # A shortcut that streams through a ring must stay until project comes to it.
+            reach = shortcut_ring(geometry, expanded=expanded, projected=project_segment)
+            wanted, least = max(wanted + 4 * in_w, reach), max(least + 4 * in_w, reach)
+        source, picture, load = self._source(block, memory, wanted=wanted, least=least)
         if load is not None and source not in memory.taken:
             memory.taken.append(source)
         if spill:
@@ -189,7 +192,7 @@ class BlockPlanner:
         assert output is not None
         return self._finish(
             block, mode="rows", slices=1, slice_groups=interior, source=source, picture=picture, load=load,
-            filtered=filtered, output=output, expand_segment=expand_segment, depthwise_segment=depthwise_segment,
+            filtered=filtered, output=output, room=room, expand_segment=expanded, depthwise_segment=depthwise_segment,
             project_segment=project_segment, spill=spill,
         )
 
@@ -224,10 +227,12 @@ class BlockPlanner:
         output = self._request.into or self._plane_output(block, memory, source, filtered, out_whole, out_groups)
         if output is None:
             raise ValueError(f"its output of {block.output.shape} has no room on chip.")
-        segment = even(config, min(self._images * in_h * in_w, max(in_w, 28)))
+        geometry = depthwise_geometry(block, slices=slices, slice_groups=slice_groups, images=self._images, segment=filtered_w)
+        room = line_room(config, geometry)
+        segment = expand_segment(config, geometry, room=room, wanted=even(config, min(self._images * in_h * in_w, max(in_w, 28))))
         return self._finish(
             block, mode="plane", slices=slices, slice_groups=slice_groups, source=source, picture=picture, load=load,
-            filtered=filtered, output=output, expand_segment=segment, depthwise_segment=filtered_w,
+            filtered=filtered, output=output, room=room, expand_segment=segment, depthwise_segment=filtered_w,
             project_segment=filtered_pixels, spill=False,
         )
 
@@ -272,24 +277,19 @@ class BlockPlanner:
             raise ValueError(f"its output of {block.output.shape} has no room on chip.")
         return self._finish(
             block, mode="rows" if resident else "plane", slices=0, slice_groups=0, source=source, picture=picture, load=load,
-            filtered=None, output=output, expand_segment=0, depthwise_segment=0, project_segment=segment, spill=spill,
+            filtered=None, output=output, room=0, expand_segment=0, depthwise_segment=0, project_segment=segment, spill=spill,
         )
 
     def _finish(
-        self, block: Block, *, spill: bool, slices: int, slice_groups: int, filtered: Region | None, output: Region, **rest: Any
+        self, block: Block, *, spill: bool, slices: int, slice_groups: int, source: Region, filtered: Region | None, output: Region,
+        **rest: Any,
     ) -> BlockPlan:
+        """The run, with what follows from where its tensors lie."""
         config = self._config
-        source = rest["source"]
         expand_depth, _, project_groups = self._depths(block)
-        room, project_depth = 0, source.groups
+        project_depth = source.groups
         if block.depthwise is not None:
             expand_depth = source.groups
-            in_w = block.depthwise.inputs[0].shape[1]
-            # Pixel i of a bank overwrites pixel i - slots; in linear order that is this many pixels before, or more.
-            whole_rows, part = divmod(line_slots(config=config, groups=slice_groups), in_w)
-            room = 3 * whole_rows * in_w + part
-            if not whole_rows:
-                raise ValueError(f"a row of {in_w} pixels in {slice_groups} groups exceeds a bank of the line buffers.")
             project_depth = slices * slice_groups if block.project else 0
         if block.project is None:
             filtered = output
@@ -297,6 +297,6 @@ class BlockPlanner:
             raise ValueError(f"its shortcut has {source.groups} groups of channels and its output {output.groups}.")
         store = self._allocate(self._images * tensor_bytes(block.output, output.groups, config)) if spill else None
         return BlockPlan(
-            block=block, images=self._images, slices=slices, slice_groups=slice_groups, filtered=filtered, output=output,
-            expand_depth=expand_depth, project_depth=project_depth, project_groups=project_groups, room=room, store=store, **rest,
+            block=block, images=self._images, slices=slices, slice_groups=slice_groups, source=source, filtered=filtered, output=output,
+            expand_depth=expand_depth, project_depth=project_depth, project_groups=project_groups, store=store, **rest,
         )

@@ -54,6 +54,11 @@ STREAMS = {
         lambda: odd(56, 60).block(12, stride=2).block(12, residual=True).pool().conv(4), {"load ring", "store ring", "in place"},
     ),
     "held source": (lambda: odd(56, 60).block(12, expand=2, residual=True).block(8, stride=2), {"load ring", "store ring", "held source"}),
+    # Project comes to add the input eight rows after it was loaded.
+    "held far": (
+        lambda: Made(60, 24, 3).conv(8, kernel=3).block(8, expand=2, kernel=5, dilation=4, residual=True),
+        {"load ring", "store ring", "held source"},
+    ),
 }
 
 
@@ -76,6 +81,13 @@ def test_random_networks(seed, engine):
     for slices in (None, 1, some, 1000):
         assert not differences(network, ENGINES[engine], picture, slices=slices)[1], f"{slices} slices"
     assert not differences(network, ENGINES[engine], picture, store_blocks=False)[1]
+
+
+@pytest.mark.parametrize("engine", ["small", "25F"])
+def test_line_buffers_that_are_nearly_full(engine):
+    """Nine rows of 14 pixels of a dilated 5x5 in room for 130: expand must go on in small steps."""
+    network, picture, _ = drawn(146, height=35, width=31)
+    assert not differences(network, ENGINES[engine], picture)[1]
 
 
 @pytest.mark.slow
