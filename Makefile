@@ -48,11 +48,12 @@ flash: $(VENV)/.narrows-board
 
 export CHROME
 
+# Builds are found again by the tests beside those that made them: a worker keeps its half, and takes of the other's when done.
 test: lint browser
-	$(BIN)/pytest -n $(JOBS) -m 'not slow' $(ARGS)
+	$(BIN)/pytest -n $(JOBS) --dist worksteal -m 'not slow' $(ARGS)
 
 test-all: lint browser
-	$(BIN)/pytest -n $(JOBS) $(ARGS)
+	$(BIN)/pytest -n $(JOBS) --dist worksteal $(ARGS)
 
 results: $(VENV)/.narrows
 	@$(BIN)/narrows results $(if $(MODELS),--models $(MODELS)) --page docs/results.md $(ARGS)
