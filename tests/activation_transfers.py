@@ -4,7 +4,7 @@ import os
 
 import numpy as np
 from cocotb.triggers import FallingEdge, ReadOnly, RisingEdge
-from cocotb_harness import pack, start
+from cocotb_bench import pack, start
 
 from narrows.hw.activation_stream import TransferFields, transfer_fields
 from narrows.hw.config import EngineConfig

@@ -5,7 +5,7 @@ import random
 import cocotb
 from activation_transfers import CONFIG, begin, end, places, prepare, tensor, word_of
 from cocotb.triggers import FallingEdge, RisingEdge
-from cocotb_harness import Sink, Source, all_patterns, cases, finish
+from cocotb_bench import Sink, Source, all_patterns, cases, finish
 
 from narrows.hw.ports import activation_write
 

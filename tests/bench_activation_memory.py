@@ -7,7 +7,7 @@ import random
 import cocotb
 from amaranth.lib import data
 from cocotb.triggers import FallingEdge, ReadOnly
-from cocotb_harness import PATTERNS, pack, start
+from cocotb_bench import PATTERNS, pack, start
 from test_activation_memory import CONFIGS
 
 from narrows.hw.activation_memory import ANSWER_LATENCY, READ_LATENCY, activation_read

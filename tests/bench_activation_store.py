@@ -6,7 +6,7 @@ from collections import deque
 import cocotb
 from activation_transfers import CONFIG, begin, end, places, prepare, tensor, word_of
 from cocotb.triggers import FallingEdge
-from cocotb_harness import Sink, all_patterns, cases, finish
+from cocotb_bench import Sink, all_patterns, cases, finish
 
 from narrows.hw.activation_memory import activation_read
 

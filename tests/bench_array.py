@@ -7,7 +7,7 @@ import cocotb
 import numpy as np
 from amaranth.lib import data
 from cocotb.triggers import FallingEdge
-from cocotb_harness import PATTERNS, cases, pack, start
+from cocotb_bench import PATTERNS, cases, pack, start
 from test_array import CONFIGS
 
 from narrows import kernels

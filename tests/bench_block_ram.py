@@ -5,7 +5,7 @@ import random
 
 import cocotb
 from cocotb.triggers import FallingEdge
-from cocotb_harness import cases, start
+from cocotb_bench import cases, start
 from test_block_ram import FORMS
 
 FORM, WIDTH, DEPTH = os.environ["FORM"], int(os.environ["WIDTH"]), int(os.environ["DEPTH"])

@@ -5,7 +5,7 @@ import random
 
 import cocotb
 from cocotb.triggers import FallingEdge, ReadOnly
-from cocotb_harness import PATTERNS, start
+from cocotb_bench import PATTERNS, start
 from test_control import CONFIGS
 
 from narrows.hw.descriptor import descriptor_layout, descriptor_words

@@ -4,7 +4,7 @@ import random
 
 import cocotb
 from cocotb.triggers import FallingEdge
-from cocotb_harness import start
+from cocotb_bench import start
 
 from narrows.hw.counters import BLOCKS, NAMES, WORDS
 

@@ -6,7 +6,7 @@ import random
 
 import cocotb
 from cocotb.triggers import FallingEdge
-from cocotb_harness import PATTERNS, Sink, cases, finish, pack, start
+from cocotb_bench import PATTERNS, Sink, cases, finish, pack, start
 from depthwise_blocks import Block
 from depthwise_system import CONFIGS
 

@@ -8,7 +8,7 @@ from collections import deque
 import cocotb
 from cocotb.triggers import FallingEdge, ReadOnly, RisingEdge
 from cocotb.utils import get_sim_time
-from cocotb_harness import PATTERNS, Sink, Source, all_patterns, cases, finish, start, unpack
+from cocotb_bench import PATTERNS, Sink, Source, all_patterns, cases, finish, start, unpack
 
 from narrows.hw.arbiter import ControllerBurst
 from narrows.hw.queue import Queue

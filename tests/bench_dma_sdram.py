@@ -7,7 +7,7 @@ import random
 import cocotb
 import numpy as np
 from cocotb.triggers import FallingEdge, ReadOnly, RisingEdge
-from cocotb_harness import Sink, Source, finish, start
+from cocotb_bench import Sink, Source, finish, start
 
 from narrows.sim.sdram_chip import SdramChip, SdramParameters
 

@@ -4,7 +4,7 @@ import random
 
 import cocotb
 from cocotb.triggers import FallingEdge, Timer
-from cocotb_harness import start
+from cocotb_bench import start
 from ecp5_cells import ADDER, CARRIES, DISTRIBUTED_INIT, FLIP_FLOPS, MULTIPLIERS, PORT, PRODUCTS, RAMS, TABLES, initial_rows
 
 #: Factors at which signs and carries change.

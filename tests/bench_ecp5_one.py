@@ -2,7 +2,7 @@
 
 import cocotb
 from cocotb.triggers import FallingEdge
-from cocotb_harness import start
+from cocotb_bench import start
 
 
 @cocotb.test()

@@ -3,7 +3,7 @@
 import cocotb
 from bench_ecp5_cells import idle
 from cocotb.triggers import FallingEdge
-from cocotb_harness import start
+from cocotb_bench import start
 from ecp5_cells import PORT, RAMS
 
 REGISTERED = RAMS.index(("DP16KD", 18, 18, "OUTREG", "NORMAL", True))

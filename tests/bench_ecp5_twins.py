@@ -5,7 +5,7 @@ from collections import deque
 
 import cocotb
 from cocotb.triggers import FallingEdge
-from cocotb_harness import start
+from cocotb_bench import start
 from ecp5_twins import FACTORS, PRODUCTS, RAMS, SHARED
 
 from narrows.hw.block_ram import BlockRam, SharedBlockRam

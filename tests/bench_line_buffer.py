@@ -5,7 +5,7 @@ import random
 
 import cocotb
 from cocotb.triggers import FallingEdge
-from cocotb_harness import PATTERNS, cases, pack, start
+from cocotb_bench import PATTERNS, cases, pack, start
 
 from narrows.hw.line_buffer import READ_LATENCY, LineFields
 

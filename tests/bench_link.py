@@ -6,7 +6,7 @@ from collections import deque
 
 import cocotb
 from cocotb.triggers import ClockCycles, FallingEdge, ReadOnly
-from cocotb_harness import Sink, Source, all_patterns, cases, finish, start
+from cocotb_bench import Sink, Source, all_patterns, cases, finish, start
 from link_model import (
     BUSY,
     CHECKSUM,

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import cocotb
 from cocotb.triggers import FallingEdge
-from cocotb_harness import PATTERNS, cases, pack, start
+from cocotb_bench import PATTERNS, cases, pack, start
 from test_passes import CONFIGS, STAGE
 
 from narrows.hw.array_ports import array_op

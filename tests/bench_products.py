@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 import cocotb
 from cocotb.triggers import FallingEdge
-from cocotb_harness import start
+from cocotb_bench import start
 
 from narrows.hw.products import DirectProducts, FastProducts, PairProducts
 

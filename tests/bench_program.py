@@ -5,7 +5,7 @@ import random
 
 import cocotb
 from cocotb.triggers import FallingEdge, ReadOnly
-from cocotb_harness import PATTERNS, cases, start
+from cocotb_bench import PATTERNS, cases, start
 from test_program import CONFIGS
 
 from narrows.hw.array_ports import constant_load, weight_load

@@ -4,7 +4,7 @@ import os
 
 import cocotb
 from cocotb.triggers import FallingEdge
-from cocotb_harness import Sink, Source, all_patterns, finish, start
+from cocotb_bench import Sink, Source, all_patterns, finish, start
 
 from narrows.hw.queue import Queue, ShortQueue
 

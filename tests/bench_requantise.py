@@ -7,7 +7,7 @@ from collections import deque
 import cocotb
 from arithmetic_vectors import accumulators, requantised
 from cocotb.triggers import FallingEdge
-from cocotb_harness import cases, pack, start
+from cocotb_bench import cases, pack, start
 
 from narrows.hw.ports import ChannelConstants, OutputRange
 

@@ -7,7 +7,7 @@ import cocotb
 import numpy as np
 from amaranth.lib import data
 from cocotb.triggers import FallingEdge
-from cocotb_harness import Sink, Source, all_patterns, cases, finish, pack, start
+from cocotb_bench import Sink, Source, all_patterns, cases, finish, pack, start
 
 from narrows import kernels
 from narrows.hw.residual_fields import ResidualFields

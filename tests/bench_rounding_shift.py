@@ -5,7 +5,7 @@ import random
 
 import cocotb
 from cocotb.triggers import FallingEdge
-from cocotb_harness import start
+from cocotb_bench import start
 
 from narrows.arithmetic import rounding_divide_by_pot
 

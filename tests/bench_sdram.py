@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import cocotb
 import numpy as np
 from cocotb.triggers import FallingEdge, ReadOnly, RisingEdge
-from cocotb_harness import PATTERNS, Source, all_patterns, start
+from cocotb_bench import PATTERNS, Source, all_patterns, start
 
 from narrows.sim.sdram_chip import SdramChip, SdramParameters
 

@@ -3,7 +3,7 @@
 import cocotb
 from amaranth.hdl import signed
 from amaranth.lib import data
-from cocotb_harness import Sink, Source, all_patterns, cases, finish, start
+from cocotb_bench import Sink, Source, all_patterns, cases, finish, start
 
 PIXEL = data.StructLayout({"x": signed(5), "last": 1})
 

@@ -6,7 +6,7 @@ import random
 import cocotb
 import numpy as np
 from cocotb.triggers import FallingEdge, RisingEdge
-from cocotb_harness import Sink, Source, all_patterns, cases, finish, pack, start
+from cocotb_bench import Sink, Source, all_patterns, cases, finish, pack, start
 
 from narrows.hw.config import EngineConfig
 from narrows.hw.ports import activation_write

@@ -6,7 +6,7 @@ import random
 import cocotb
 from amaranth.hdl import Shape
 from cocotb.triggers import FallingEdge, ReadOnly
-from cocotb_harness import PATTERNS, Sink, Source, all_patterns, finish, start
+from cocotb_bench import PATTERNS, Sink, Source, all_patterns, finish, start
 from test_stream_register import SHAPES
 
 from narrows.hw.stream_register import StreamRegister

@@ -7,7 +7,7 @@ import cocotb
 from cocotb.clock import Clock
 from cocotb.triggers import ClockCycles, FallingEdge, First, Timer, ValueChange
 from cocotb.utils import get_sim_time
-from cocotb_harness import PATTERNS, Sink, Source, finish
+from cocotb_bench import PATTERNS, Sink, Source, finish
 
 PERIOD_PS, BAUD = int(os.environ["PERIOD_PS"]), int(os.environ["BAUD"])
 BIT_PS = 1e12 / BAUD

@@ -5,7 +5,7 @@ import random
 
 import cocotb
 from cocotb.triggers import FallingEdge
-from cocotb_harness import cases, pack, start
+from cocotb_bench import cases, pack, start
 
 from narrows.hw.walker import WalkFields, walk_fields
 

@@ -9,7 +9,7 @@ import cocotb
 import numpy as np
 from amaranth.lib import data
 from cocotb.triggers import FallingEdge, ReadOnly
-from cocotb_harness import PATTERNS, cases, pack, start
+from cocotb_bench import PATTERNS, cases, pack, start
 from test_writeback import CONFIGS
 
 from narrows import kernels

@@ -4,7 +4,8 @@ import pytest
 from amaranth.hdl import Module
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
-from cocotb_harness import PATTERNS, cases_file, run_cocotb
+from cocotb_bench import PATTERNS
+from cocotb_harness import cases_file, run_cocotb
 from hypothesis import strategies as st
 
 from narrows.hw.array_ports import constant_load, weight_load

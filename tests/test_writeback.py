@@ -1,7 +1,8 @@
 """From project's results to activation memory: places, marks and residual sums."""
 
 import pytest
-from cocotb_harness import PATTERNS, cases_file, run_cocotb
+from cocotb_bench import PATTERNS
+from cocotb_harness import cases_file, run_cocotb
 from hypothesis import strategies as st
 
 from narrows.hw.config import EngineConfig
