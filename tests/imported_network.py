@@ -1,0 +1,86 @@
+"""Small networks written to a file's bytes, and the import held to the model's bytes and the reference's."""
+
+import numpy as np
+from tflite_writer import Writer, WrittenTensor
+
+from narrows import golden, oracle
+from narrows.importer import import_model
+from narrows.network import Network
+from narrows.tflite_file import parse_model
+
+
+def values_of(network: Network, seed: int = 0) -> tuple[np.ndarray, dict[int, np.ndarray]]:
+    """A random input of the model and every tensor for it."""
+    rng, tensor = np.random.default_rng(seed), network.model.tensors[network.model.inputs[0]]
+    if tensor.dtype == "float32":
+        value = rng.normal(0, 0.6, tensor.shape).astype(np.float32)
+    else:
+        info = np.iinfo(tensor.dtype)
+        value = rng.integers(info.min, info.max + 1, tensor.shape).astype(tensor.dtype)
+    return value, golden.run_model(network.model, value)
+
+
+def checked(content: bytes) -> Network:
+    """Import ``content`` and hold the network's layers and results to the model's, and those to the reference's."""
+    network = import_model(parse_model(content))
+    value, tensors = values_of(network)
+    if oracle.available():
+        want = oracle.oracle_tensors(content, value)
+        for op in network.model.operators:
+            np.testing.assert_array_equal(tensors[op.outputs[0]], want[op.outputs[0]], err_msg=str(op))
+    outputs = golden.run_network(network, golden.run_pre(network, value))
+    for layer, output in zip(network.layers, outputs, strict=True):
+        assert output.shape == layer.output.shape and output.dtype.name == layer.output.dtype
+        if layer.output.index >= 0:
+            np.testing.assert_array_equal(output.ravel(), tensors[layer.output.index].ravel(), err_msg=layer.name)
+    for index, result in zip(network.model.outputs, golden.run_post(network, outputs[-1]), strict=True):
+        np.testing.assert_array_equal(result, tensors[index])
+    assert network.output is network.layers[-1].output
+    return network
+
+
+class Net(Writer):
+    """A writer with the few operators these tests chain; everything int8 with weights at random."""
+
+    def __init__(self, seed: int = 0) -> None:
+        super().__init__()
+        self.rng = np.random.default_rng(seed)
+
+    def bytes(self, shape: tuple[int, ...], scale: float = 0.05, zero: int = 3, dtype: str = "int8") -> WrittenTensor:
+        return self.tensor(shape, dtype, scale, zero)
+
+    def conv(
+        self, x: WrittenTensor, out: int, *, kernel: int = 1, zero: int = 3, padding: str = "SAME", scale: float = 0.05
+    ):
+        weights = self.constant(self.rng.integers(-127, 128, (out, kernel, kernel, x.shape[3])), "int8", 0.01)
+        bias = self.constant(self.rng.integers(-999, 999, out), "int32", x.scale * 0.01)
+        cut = kernel - 1 if padding == "VALID" else 0
+        y = self.bytes((1, x.shape[1] - cut, x.shape[2] - cut, out), scale, zero)
+        options = {"padding": padding, "stride_h": 1, "stride_w": 1, "dilation_h_factor": 1, "dilation_w_factor": 1}
+        return self.operator("CONV_2D", [x, weights, bias], y, **options, fused_activation_function="NONE")
+
+    def depthwise(self, x: WrittenTensor, multiplier: int = 1):
+        channels = x.shape[3] * multiplier
+        weights = self.constant(self.rng.integers(-127, 128, (1, 3, 3, channels)), "int8", 0.02)
+        y = self.bytes((*x.shape[:3], channels))
+        options = {"padding": "SAME", "stride_h": 1, "stride_w": 1, "dilation_h_factor": 1, "dilation_w_factor": 1}
+        options |= {"depth_multiplier": multiplier, "fused_activation_function": "NONE"}
+        return self.operator("DEPTHWISE_CONV_2D", [x, weights], y, **options)
+
+    def add(self, a: WrittenTensor, b: WrittenTensor):
+        return self.operator("ADD", [a, b], self.bytes(a.shape, 0.08), fused_activation_function="NONE")
+
+    def pad(self, x: WrittenTensor, amounts: list[list[int]], name: str = "PAD", fill: int | None = None):
+        shape = tuple(n + a + b for n, (a, b) in zip(x.shape, amounts, strict=True))
+        terms = [x, self.constant(amounts, "int32")]
+        if fill is not None:
+            terms.append(self.constant(np.int64(fill), "int8", x.scale, x.zero_point))
+        return self.operator(name, terms, self.bytes(shape, x.scale, x.zero_point))
+
+
+def image(n: Net, height: int = 6, width: int = 5, channels: int = 3) -> WrittenTensor:
+    return n.bytes((1, height, width, channels), 1 / 128, -1)
+
+
+def kinds(network: Network) -> list[str]:
+    return [type(layer).__name__ for layer in network.layers]
