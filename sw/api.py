@@ -244,7 +244,7 @@ def check_model(
                 golden = dict(zip((id(layer.output) for layer in network.layers), run_network(network, pictures[number]), strict=True))
                 rows = [
                     {"name": run.block.name, "equal": difference is None, "first_difference": difference}
-                    for run in plan.blocks if run.first <= number < run.first + run.images
+                    for run in plan.blocks if run.first <= number < run.first + run.images and run.completes
                     for difference in (stored_difference(device, run, golden, number),)
                 ]
                 operators = _check_operators(network, model, value) if oracle.available() else []
@@ -257,7 +257,7 @@ def stored_difference(device: SimulatedDevice, run: BlockPlan, golden: Mapping[i
     """Where what ``run`` stored of image ``number`` differs from the golden model's tensors (by the id of the network's), or None."""
     found = device.tensor(run)[number - run.first]
     wanted = golden[id(run.block.output)].reshape(run.block.output.shape)
-    return first_difference(found, wanted[..., run.channels.start : run.channels.stop])
+    return first_difference(found, wanted[..., run.stored.start : run.stored.stop])
 
 
 def first_difference(got: np.ndarray, expected: np.ndarray) -> dict[str, Any] | None:

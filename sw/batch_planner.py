@@ -7,12 +7,12 @@ from collections.abc import Callable, Sequence
 
 from narrows.blocks import Block, cut_after_depthwise
 from narrows.constants import groups_of
+from narrows.part_planner import PartPlanner
 from narrows.placement import even
 from narrows.plan import BlockPlan, Region
-from narrows.planner import BlockPlanner
 
 
-class BatchPlanner(BlockPlanner):
+class BatchPlanner(PartPlanner):
     """Plans one block for a batch."""
 
     def _ways(self, block: Block) -> Sequence[Callable[[bool], tuple[BlockPlan, ...]]]:
@@ -23,7 +23,7 @@ class BatchPlanner(BlockPlanner):
         return [*ways, lambda spill: self._parted(block, spill, min(self._slices or interior, interior))]
 
     def _output(self, runs: Sequence[BlockPlan]) -> Region:
-        if len(runs) == 1:
+        if len(runs) == 1 or runs[-1].beside:
             return super()._output(runs)
         # The parts' outputs follow each other.
         first, last = runs[1].output, runs[-1].output

@@ -69,6 +69,11 @@ class _Stage:
     constants: np.ndarray
     weight_zero_point: int
 
+    def part(self, groups: range) -> _Stage:
+        """Of some groups."""
+        some = slice(groups.start, groups.stop)
+        return dataclasses.replace(self, weights=self.weights[some], constants=self.constants[some])
+
 
 class _BlockCompiler:
     """One block's descriptor and packets."""
@@ -134,9 +139,9 @@ class _BlockCompiler:
     def _expand(self) -> _Stage:
         plan, conv = self._plan, self._block.expand
         assert conv is not None
-        return self._pointwise(
-            conv, conv.inputs[0], groups=plan.expand_groups, depth=plan.expand_depth, from_picture=self._block.from_picture
-        )
+        every, formed = self._interior()
+        stage = self._pointwise(conv, conv.inputs[0], groups=every, depth=plan.expand_depth, from_picture=self._block.from_picture)
+        return stage.part(formed)
 
     def _project(self) -> _Stage:
         plan, conv = self._plan, self._block.project
@@ -144,12 +149,18 @@ class _BlockCompiler:
         from_picture = self._block.from_picture and self._block.depthwise is None
         every = groups_of(conv.output.shape[2], self._config)
         stage = self._pointwise(conv, conv.inputs[0], groups=every, depth=plan.project_depth, from_picture=from_picture)
-        groups = slice(plan.channels.start // self._config.outputs, None)
-        groups = slice(groups.start, groups.start + plan.project_groups)
-        return dataclasses.replace(stage, weights=stage.weights[groups], constants=stage.constants[groups])
+        first = plan.channels.start // self._config.outputs
+        return stage.part(range(first, first + plan.project_groups))
+
+    def _interior(self) -> tuple[int, range]:
+        """Groups of the interior, padded last slice included, and those this run forms: without project they are the output's."""
+        first = 0 if self._block.project is not None else self._plan.channels.start // self._config.group
+        formed = range(first, first + self._plan.expand_groups)
+        assert self._block.depthwise is not None
+        return max(formed.stop, groups_of(self._block.depthwise.output.shape[2], self._config)), formed
 
     def _depthwise(self) -> _Stage:
-        stage, groups = self._block.depthwise, self._plan.expand_groups
+        stage, (groups, formed) = self._block.depthwise, self._interior()
         assert stage is not None
         if isinstance(stage, Pool):
             channels: Channels = pool_channels(stage, stage.output.shape[2])
@@ -157,7 +168,8 @@ class _BlockCompiler:
         else:
             channels = settle(stage, stage.inputs[0])
             weights = depthwise_weights(channels, self._config, groups=groups)
-        return _Stage(weights, depthwise_constants(channels, self._config, groups=groups), channels.weight_zero_point)
+        constants = depthwise_constants(channels, self._config, groups=groups)
+        return _Stage(weights, constants, channels.weight_zero_point).part(formed)
 
     # The descriptor.
 
@@ -234,7 +246,8 @@ class _BlockCompiler:
             ),
             "lines": line_fields(config=config, width=geometry.in_w, groups=plan.slice_groups),
             "depthwise": depthwise_fields(
-                config=config, geometry=geometry, base=filtered.base, size=filtered.size, pixel_words=filtered.groups,
+                config=config, geometry=geometry, base=filtered.base + self._interior()[1].start, size=filtered.size,
+                pixel_words=filtered.groups,
                 zero_in=zero_in, zero_point=zero_point, lo=lo, hi=hi, is_signed=self._signed,
                 ring=ring if ring < plan.pixels("filtered") else NO_RING, ones=isinstance(stage, Pool),
             ),

@@ -94,9 +94,9 @@ class SimulatedDevice:
         return Frame(self._outputs(network), simulator.read(Register.CYCLES), self._counters())
 
     def tensor(self, run: BlockPlan) -> np.ndarray:
-        """What a run stored to external memory: (images, height, width, the channels it formed)."""
+        """What a run stored to external memory: (images, height, width, ``run.stored`` channels)."""
         assert run.store is not None
-        return self._stored(run.store, run.block.output, run.images, run.channels)
+        return self._stored(run.store, run.block.output, run.images, run.stored)
 
     def _stored(self, region: Transfer, tensor: Tensor, images: int, channels: range) -> np.ndarray:
         raw = np.frombuffer(self._simulator.read_memory(region.address, region.bytes), tensor.dtype)

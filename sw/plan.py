@@ -67,7 +67,8 @@ class BlockPlan:
     ``source``: the first stage's input (the block's input, or the stem's patches); ``filtered``: depthwise's results, which
     is ``output`` where there is no project. ``*_segment``: pixels done for one group before the next.
     ``room``: pixels of a slice that the line buffers hold. ``load``/``picture``/``store``: traffic with external memory.
-    ``part``: the output channels it forms, where not all.
+    ``part``: the output channels it forms, where not all; ``beside``: they lie in ``output`` beside those that other runs form, and
+    the last of these stores all.
     """
 
     block: Block
@@ -90,11 +91,22 @@ class BlockPlan:
     store: Transfer | None = None
     first: int = 0
     part: range | None = None
+    beside: bool = False
 
     @property
     def channels(self) -> range:
         """Output channels that this run forms."""
         return self.part or range(self.block.output.shape[2])
+
+    @property
+    def stored(self) -> range:
+        """Output channels that ``store`` holds after this run."""
+        return range(self.channels.stop) if self.beside else self.channels
+
+    @property
+    def completes(self) -> bool:
+        """Whether what it stores is there after it, and not only after a later run."""
+        return not self.beside or self.channels.stop == self.block.output.shape[2]
 
     @property
     def macs(self) -> int:

@@ -14,7 +14,7 @@ from narrows.hw.config import EngineConfig
 from narrows.network import NarrowsError
 from narrows.placement import ActivationSpace, even, in_place, tensor_bytes
 from narrows.plan import BlockPlan, Region, Transfer, depthwise_geometry
-from narrows.progress import expand_segment, line_room, shortcut_ring
+from narrows.progress import expand_segment, line_room, row_steps, shortcut_ring
 
 #: Share of the weight memory a block may keep to itself: the rest prefetches for the next block. All of it if nothing else fits.
 RESIDENT_SHARE = 0.6
@@ -29,7 +29,8 @@ class Request:
     """What is asked of one block: for how many ``images``, from where, and to where.
 
     ``where``: a region of activation memory or a tensor in external memory with the block's input; ``None``: ``picture``. ``into``:
-    where the output must go. ``limit``: words of a bank that may be used. ``resident``: share of weight memory a block may keep.
+    where the output must go; ``spill``: it must go to external memory. ``limit``: words of a bank that may be used. ``resident``:
+    share of weight memory a block may keep.
     """
 
     where: Region | Transfer | None
@@ -37,6 +38,7 @@ class Request:
     picture: Transfer | None = None
     images: int = 1
     into: Region | None = None
+    spill: bool = False
     resident: float = RESIDENT_SHARE
     slices: int | None = None
 
@@ -53,7 +55,7 @@ class BlockPlanner:
         """The block's runs, and where its output is then; raises :class:`DoesNotFit`."""
         problems: list[str] = []
         for way in self._ways(self._block):
-            for spill in (False, True):
+            for spill in (True,) if self._request.spill else (False, True):
                 try:
                     runs = way(spill)
                     for run in runs:
@@ -73,6 +75,15 @@ class BlockPlanner:
         """Where the block's whole output is after ``runs``."""
         return runs[-1].output
 
+    @property
+    def _by_rows(self) -> bool:
+        """Whether runs that keep their weights and go row by row may be planned."""
+        return self._slices is None and self._images == 1 and self._request.into is None
+
+    def _held(self, block: Block) -> Region | None:
+        """The input's region, where it is on chip already."""
+        return self._where if isinstance(self._where, Region) and not block.from_picture else None
+
     def _memory(self, *taken: Region | None) -> ActivationSpace:
         return ActivationSpace(self._config, *taken, words=self._request.limit)
 
@@ -81,10 +92,9 @@ class BlockPlanner:
         if block.depthwise is None:
             return [lambda spill: (self._pointwise(block, spill),)]
         interior = groups_of(block.depthwise.output.shape[2], config)
-        by_rows = self._slices is None and self._images == 1 and self._request.into is None
         ways: list[Callable[[bool], tuple[BlockPlan, ...]]] = []
         if self._slices is None:
-            if by_rows:
+            if self._by_rows:
                 ways.append(lambda spill: (self._rows(block, spill, self._request.resident),))
             # One group a slice needs the least room; more per slice cost line buffers and gain nothing.
             counts = [interior]
@@ -93,7 +103,7 @@ class BlockPlanner:
             most = -(-interior // min(self._slices, interior))
             counts = [min(self._slices, interior), *(-(-interior // size) for size in range(most - 1, 0, -1))]
         ways += [lambda spill, t=t: (self._plane(block, spill, t),) for t in counts]
-        if by_rows:
+        if self._by_rows:
             ways.append(lambda spill: (self._rows(block, spill, share=1.0),))
         return ways
 
@@ -145,13 +155,10 @@ class BlockPlanner:
         in_w = block.depthwise.inputs[0].shape[1]
         out_h, out_w, out_channels = block.output.shape
         filtered_w = block.depthwise.output.shape[1]
-        depthwise_segment = max(1, min(filtered_w, max(8, -(-filtered_w // 4))))
-        project_segment = even(config, depthwise_segment)
-        geometry = depthwise_geometry(block, slices=1, slice_groups=interior, images=1, segment=depthwise_segment)
-        room = line_room(config, geometry)
-        expanded = expand_segment(config, geometry, room=room, wanted=even(config, max(8, -(-in_w // 4))))
+        geometry, steps = row_steps(config, block, interior)
+        expanded, project_segment = steps["expand_segment"], steps["project_segment"]
 
-        held = self._where if isinstance(self._where, Region) and not block.from_picture else None
+        held = self._held(block)
         out_groups = groups_of(out_channels, config)
         memory = self._memory(held)
         output = None
@@ -185,15 +192,14 @@ class BlockPlanner:
             whole = even(config, filtered_w * block.depthwise.output.shape[0])
             filtered = memory.ring(
                 wanted=min(2 * filtered_w + project_segment, whole),
-                least=min(project_segment + 2 * depthwise_segment, whole), groups=interior, config=config,
+                least=min(project_segment + 2 * steps["depthwise_segment"], whole), groups=interior, config=config,
             )
             if filtered is None:
                 raise ValueError("there is no room for rows of its filtered interior.")
         assert output is not None
         return self._finish(
             block, mode="rows", slices=1, slice_groups=interior, source=source, picture=picture, load=load,
-            filtered=filtered, output=output, room=room, expand_segment=expanded, depthwise_segment=depthwise_segment,
-            project_segment=project_segment, spill=spill,
+            filtered=filtered, output=output, spill=spill, **steps,
         )
 
     def _plane(self, block: Block, spill: bool, slices: int) -> BlockPlan:
@@ -209,7 +215,7 @@ class BlockPlanner:
         in_h, in_w, _ = block.depthwise.inputs[0].shape
         filtered_h, filtered_w, _ = block.depthwise.output.shape
         filtered_pixels = even(config, self._images * filtered_h * filtered_w)
-        held = self._where if isinstance(self._where, Region) and not block.from_picture else None
+        held = self._held(block)
         memory = self._memory(held)
         source, picture, load = self._source(block, memory, wanted=None, least=0)
         if source not in memory.taken:
@@ -259,7 +265,7 @@ class BlockPlanner:
         out_h, out_w, _ = block.output.shape
         pixels = even(config, self._images * out_h * out_w)
         resident = groups * depth <= RESIDENT_SHARE * config.weight_words and groups <= config.constant_words
-        held = self._where if isinstance(self._where, Region) and not block.from_picture else None
+        held = self._held(block)
         memory = self._memory(held)
         segment = even(config, out_w) if resident else pixels
         source, picture, load = self._source(

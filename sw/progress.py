@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import lru_cache
 
+from narrows.blocks import Block
 from narrows.hw.config import EngineConfig
 from narrows.hw.depthwise_geometry import DepthwiseGeometry
 from narrows.hw.line_buffer import line_slots
 from narrows.placement import even
+from narrows.plan import depthwise_geometry
 
 
 @lru_cache(maxsize=1024)
@@ -69,6 +71,21 @@ def expand_segment(config: EngineConfig, geometry: DepthwiseGeometry, *, room: i
             )
         segment = even(config, segment // 2)
     return segment
+
+
+def row_steps(config: EngineConfig, block: Block, groups: int) -> tuple[DepthwiseGeometry, dict[str, int]]:
+    """One image's ``block`` row by row, ``groups`` groups of its interior at once: what the line buffers hold, and the stages' segments.
+
+    ``ValueError`` if the line buffers are too small.
+    """
+    assert block.depthwise is not None
+    in_w, out_w = block.depthwise.inputs[0].shape[1], block.depthwise.output.shape[1]
+    segment = max(1, min(out_w, max(8, -(-out_w // 4))))
+    geometry = depthwise_geometry(block, slices=1, slice_groups=groups, images=1, segment=segment)
+    room = line_room(config, geometry)
+    expanded = expand_segment(config, geometry, room=room, wanted=even(config, max(8, -(-in_w // 4))))
+    steps = {"room": room, "expand_segment": expanded, "depthwise_segment": segment, "project_segment": even(config, segment)}
+    return geometry, steps
 
 
 def shortcut_ring(geometry: DepthwiseGeometry, *, expanded: int, projected: int) -> int:

@@ -87,7 +87,7 @@ class _Schedule:
         """
         blocks, count = self._blocks, len(self._blocks)
         single = [self._cost(block, 1) for block in blocks]
-        options = [(sum(single), -images, count) for images in {1, min(batch, BLOCKS // count)}]
+        options = [(sum(single), -images, count) for images in {1, max(1, min(batch, BLOCKS // count))}]
         for images in range(batch, 1, -1):
             late = 0.0
             for split in range(count - 1, 0, -1):
@@ -113,7 +113,7 @@ class _Schedule:
         """Whether a late block can run for ``images`` whose input comes from external memory."""
         request = Request(where=Transfer(address=0, bytes=parked), limit=self._config.bank_words, images=images, slices=self._slices)
         try:
-            BatchPlanner(self._config, block, request, _Memory().allocate).plan()
+            self._runs(block, request, _Memory())
         except DoesNotFit:
             return False
         return True
@@ -125,16 +125,33 @@ class _Schedule:
         picture: Transfer | None = None, into: Region | None = None, resident: float = RESIDENT_SHARE,
     ) -> list[BlockPlan]:
         """Runs of ``blocks`` one after the other, from ``where`` or ``picture`` on; the last one's output goes ``into`` its place."""
-        result: list[BlockPlan] = []
+        result: list[tuple[BlockPlan, ...]] = []
         at: Region | Transfer | None = where
+        asked: list[Request] = []
         for block in blocks:
             request = Request(
                 where=at, limit=limit, images=images, picture=picture, resident=resident, slices=self._slices,
                 into=into if block is blocks[-1] else None,
             )
-            runs, at = BatchPlanner(self._config, block, request, memory.allocate).plan()
-            result += runs
-        return result
+            try:
+                runs, at = self._runs(block, request, memory)
+            except DoesNotFit as problem:
+                # It may fit if the block before leaves its output in external memory, and not in the way.
+                if not asked or not isinstance(at, Region):
+                    raise
+                try:
+                    asked[-1] = dataclasses.replace(asked[-1], spill=True)
+                    result[-1], at = self._runs(blocks[len(asked) - 1], asked[-1], memory)
+                    request = dataclasses.replace(request, where=at)
+                    runs, at = self._runs(block, request, memory)
+                except DoesNotFit:
+                    raise problem from None
+            result.append(runs)
+            asked.append(request)
+        return [run for runs in result for run in runs]
+
+    def _runs(self, block: Block, request: Request, memory: _Memory) -> tuple[tuple[BlockPlan, ...], Region | Transfer]:
+        return BatchPlanner(self._config, block, request, memory.allocate).plan()
 
     def _output_bytes(self, run: BlockPlan) -> int:
         """Of one image, in external memory."""
@@ -142,7 +159,7 @@ class _Schedule:
 
     def _stored(self, run: BlockPlan, memory: _Memory) -> BlockPlan:
         """``run`` with its output in external memory too."""
-        if run.store is not None:
+        if run.store is not None or not run.completes:
             return run
         return dataclasses.replace(run, store=memory.allocate(run.images * self._output_bytes(run)))
 
@@ -172,6 +189,8 @@ class _Schedule:
         for run in runs:
             spilled = bool(result) and run.load is not None and run.block.input is result[-1].block.output
             again = dataclasses.replace(run, load=result[-1].store if spilled else run.load)
+            if run.beside and run.channels.start:
+                again = dataclasses.replace(run, load=result[-1].load)
             is_last = run is runs[-1]
             result.append(self._stored(again if is_last else dataclasses.replace(again, store=None), memory))
         return result
@@ -184,9 +203,14 @@ class _Schedule:
         return self._plan(images, pictures, runs, memory, late=False)
 
     def _plan(self, images: int, pictures: tuple[Transfer, ...], runs: list[BlockPlan], memory: _Memory, *, late: bool) -> Plan:
+        if len(runs) > BLOCKS:
+            raise DoesNotFit(
+                f"The network does not fit this engine: it takes {len(runs)} runs of blocks, the engine counts {BLOCKS}. "
+                f"Give the configuration more activation_words or weight_words, or use a smaller network."
+            )
         last = self._blocks[-1].output
         outputs = tuple(
-            Output(store=run.store, first=run.first, images=run.images, channels=run.channels)
+            Output(store=run.store, first=run.first, images=run.images, channels=run.stored)
             for run in runs if run.block.output is last and run.store is not None
         )
         return Plan(

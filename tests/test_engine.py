@@ -83,6 +83,18 @@ def test_random_networks(seed, engine):
     assert not differences(network, ENGINES[engine], picture, store_blocks=False)[1]
 
 
+@pytest.mark.parametrize("size", [10, 16, 20])
+@pytest.mark.parametrize("dtype", ["int8", "uint8"])
+def test_runs_of_some_channels(size, dtype):
+    """Weights for half of the channels, and no room for input and output at once: each half takes the whole input."""
+    config = replace(SMALL, weight_words=64, activation_words=2048 if size == 20 else 1024)
+    made = Made(size, size + 1, 3, dtype=dtype).conv(24, kernel=3).depthwise().conv(40).depthwise().conv(40).depthwise(stride=2)
+    for network in (made.network(), made.pool().conv(12).network()):
+        for store_blocks in (False, True):
+            plan, wrong = differences(network, config, made.picture(), store_blocks=store_blocks)
+            assert not wrong and [run.channels for run in plan.blocks if run.beside] == [range(20), range(20, 40)]
+
+
 @pytest.mark.parametrize("engine", ["small", "25F"])
 def test_line_buffers_that_are_nearly_full(engine):
     """Nine rows of 14 pixels of a dilated 5x5 in room for 130: expand must go on in small steps."""
@@ -169,7 +181,8 @@ def test_wide_mobilenets(width, resolution):
 
 
 @pytest.mark.slow
-def test_a_wide_mobilenet_v1():
-    """Three of its tensors pass through external memory."""
-    made = mobilenet_v1(0.75, 224)
+@pytest.mark.parametrize("width", [0.75, 1.0])
+def test_a_wide_mobilenet_v1(width):
+    """Three of its tensors pass through external memory; of the widest, one comes twice, for half of a block's channels each."""
+    made = mobilenet_v1(width, 224)
     assert not differences(made.network(), EngineConfig(), made.picture(), store_blocks=False)[1]

@@ -10,7 +10,7 @@ from engine_runs import SMALL
 from made_network import Made, mobilenet_v1, mobilenet_v2
 
 from narrows.api import build_program
-from narrows.hw.config import EngineConfig
+from narrows.hw.config import ECP5_25F, EngineConfig
 from narrows.plan import BlockPlan, Plan, depthwise_geometry
 from narrows.planner import DoesNotFit
 from narrows.schedule import plan_network
@@ -26,6 +26,9 @@ def check_regions(plan: Plan) -> None:
     for before, block in pairwise(plan.blocks):
         if block.load is None:
             assert block.source == before.output
+        elif block.block is before.block and block.beside:
+            assert (block.load, block.source, block.output) == (before.load, before.source, before.output)
+            assert block.channels.start == before.channels.stop and before.store is None
         else:
             assert block.load == before.store
     transfers = sorted((plan.picture, *plan.stores), key=lambda transfer: transfer.address)
@@ -74,9 +77,36 @@ def test_every_mobilenet_v2_has_a_plan(width):
         assert len(spilled) == (width >= 1.3 and resolution >= 192)
 
 
-@pytest.mark.parametrize(("width", "resolution"), [(0.25, 224), (0.5, 224), (0.75, 224), (1.0, 128)])
-def test_mobilenet_v1_has_a_plan(width, resolution):
-    check_regions(build_program(mobilenet_v1(width, resolution).network(), EngineConfig()).plan)
+@pytest.mark.parametrize("width", [0.25, 0.5, 0.75, 1.0])
+def test_every_mobilenet_v1_has_a_plan(width):
+    for resolution in RESOLUTIONS:
+        plan = build_program(mobilenet_v1(width, resolution).network(), EngineConfig()).plan
+        check_regions(plan)
+        # Only where 28 x 28 x 256 leaves no room for an output, and weights for all channels none for themselves.
+        assert any(block.beside for block in plan.blocks) == ((width, resolution) == (1.0, 224))
+
+
+def test_every_channel_is_formed_once():
+    plan = build_program(mobilenet_v1(1.0, 224).network(), EngineConfig()).plan
+    formed = [block.channels for block in plan.blocks if block.beside]
+    assert [channel for channels in formed for channel in channels] == list(range(256)) and len(formed) == 2
+    assert plan.macs == sum(block.macs for block in plan.blocks)
+
+
+def test_the_block_before_makes_way():
+    """14 x 14 x 128 fits on chip as an output, but not as the next block's input beside its output."""
+    plan = build_program(mobilenet_v1(0.25, 224).network(), ECP5_25F).plan
+    check_regions(plan)
+    blocks = {block.block.name: block for block in plan.blocks}
+    assert blocks["depthwise15"].store is not None and blocks["depthwise17"].load == blocks["depthwise15"].store
+
+
+def test_a_network_of_too_many_runs():
+    made = Made(8, 8, 3).conv(8, kernel=3)
+    for _ in range(130):
+        made.block(8, expand=2)
+    with pytest.raises(DoesNotFit, match="takes 131 runs of blocks, the engine counts 128"):
+        plan_network(made.network(), EngineConfig())
 
 
 @pytest.mark.parametrize("slices", [None, 1, 3, 1000])
