@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from narrows.arithmetic import quantize_multiplier
@@ -96,8 +98,7 @@ def mobilenet_v2(width: float, resolution: int, *, dtype: str = "uint8", classes
     for expand, channels, repeats, stride in (
         (1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1),
     ):
-        for index in range(repeats):
-            made.block(_channels(channels * width), expand=expand, stride=1 if index else stride, residual=index > 0)
+        _repeated(made, expand, _channels(channels * width), repeats, stride, kernel=3)
     return made.conv(_channels(1280 * max(width, 1.0))).pool().conv(classes)
 
 
@@ -108,3 +109,28 @@ def mobilenet_v1(width: float, resolution: int, *, dtype: str = "uint8", classes
     for channels, stride in rows:
         made.depthwise(stride=stride).conv(max(8, int(channels * width)))
     return made.pool("average").conv(classes)
+
+
+def efficientnet_lite(depth: float, resolution: int, *, classes: int = 1000) -> Made:
+    """EfficientNet-Lite of width 1.0: 0 is ``depth`` 1.0 at 224, 1 is 1.1 at 240; blocks of Tan and Le, 2019, table 1."""
+    made = Made(resolution, resolution, 3).conv(32, kernel=3, stride=2).depthwise().conv(16)
+    for expand, channels, repeats, stride, kernel in (
+        (6, 24, 2, 2, 3), (6, 40, 2, 2, 5), (6, 80, 3, 2, 3), (6, 112, 3, 1, 5), (6, 192, 4, 2, 5), (6, 320, 1, 1, 3),
+    ):
+        _repeated(made, expand, channels, repeats if channels == 320 else math.ceil(repeats * depth), stride, kernel)
+    return made.conv(1280).pool().conv(classes)
+
+
+def mnasnet(resolution: int, *, classes: int = 1000) -> Made:
+    """MnasNet-B1 (Tan et al., 2019): without squeeze and excitation."""
+    made = Made(resolution, resolution, 3).conv(32, kernel=3, stride=2).depthwise().conv(16)
+    for expand, channels, repeats, stride, kernel in (
+        (3, 24, 3, 2, 3), (3, 40, 3, 2, 5), (6, 80, 3, 2, 5), (6, 96, 2, 1, 3), (6, 192, 4, 2, 5), (6, 320, 1, 1, 3),
+    ):
+        _repeated(made, expand, channels, repeats, stride, kernel)
+    return made.conv(1280).pool().conv(classes)
+
+
+def _repeated(made: Made, expand: int, channels: int, repeats: int, stride: int, kernel: int) -> None:
+    for index in range(repeats):
+        made.block(channels, expand=expand, kernel=kernel, stride=1 if index else stride, residual=index > 0)

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from engine_runs import SMALL, differences, traits
-from made_network import Made, mobilenet_v1, mobilenet_v2
+from made_network import Made, efficientnet_lite, mnasnet, mobilenet_v1, mobilenet_v2
 from random_mobilenet import random_mobilenet
 
 from narrows.hw.config import ECP5_25F, ECP5_85F_WIDE, EngineConfig
@@ -186,3 +186,11 @@ def test_a_wide_mobilenet_v1(width):
     """Three of its tensors pass through external memory; of the widest, one comes twice, for half of a block's channels each."""
     made = mobilenet_v1(width, 224)
     assert not differences(made.network(), EngineConfig(), made.picture(), store_blocks=False)[1]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("make", "options"), [(efficientnet_lite, (1.0, 224)), (mnasnet, (224,))])
+@pytest.mark.parametrize("engine", ["default", "wide"])
+def test_other_networks_of_inverted_residuals(make, options, engine):
+    made = make(*options)
+    assert not differences(made.network(), ENGINES[engine], made.picture())[1]

@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import pytest
 from engine_runs import SMALL
-from made_network import Made, mobilenet_v1, mobilenet_v2
+from made_network import Made, efficientnet_lite, mnasnet, mobilenet_v1, mobilenet_v2
 
 from narrows.api import build_program
 from narrows.hw.config import ECP5_25F, EngineConfig
@@ -84,6 +84,11 @@ def test_every_mobilenet_v1_has_a_plan(width):
         check_regions(plan)
         # Only where 28 x 28 x 256 leaves no room for an output, and weights for all channels none for themselves.
         assert any(block.beside for block in plan.blocks) == ((width, resolution) == (1.0, 224))
+
+
+@pytest.mark.parametrize(("make", "options"), [(efficientnet_lite, (1.0, 224)), (efficientnet_lite, (1.1, 240)), (mnasnet, (224,))])
+def test_other_networks_of_inverted_residuals_have_a_plan(make, options):
+    check_regions(build_program(make(*options).network(), EngineConfig()).plan)
 
 
 def test_every_channel_is_formed_once():
