@@ -58,6 +58,7 @@ class BlockRun:
         self.wait_weights = self.wait_data = 0
         self._written = 0  # the last word's way out of the writeback
         self._source_consumed = Positions()
+        self._projected_words: list[tuple[int, int]] = []  # cycle and pixel, kept for the stem
         self._store = None
         if plan.store is not None:
             self._store = Store(config, self._bus, address=plan.store.address, groups=plan.output.groups, pixels=plan.pixels("output"))
@@ -78,7 +79,7 @@ class BlockRun:
             feed = Stem(
                 config, self._bus, self._source_consumed, start=self._start, address=plan.picture.address, ring=ring,
                 shape=block.input.shape, kernel=first.kernel, stride=first.stride, top=first.pad[0], output=first.output.shape[:2],
-                others=self._filtered_words,
+                filtered=self._filtered_words, projected=self._projected_words,
             )  # fmt: skip
         elif plan.load is not None:
             feed = Load(
@@ -153,6 +154,11 @@ class BlockRun:
         words = groups * (project.end - project.first)
         first = max(start + project.cycles - 1 + latency, self._written + step)
         self._written = max(end - 1 + latency + (lanes - 1) * step, first + (words - 1) * step)
+        if self._plan.picture is not None:
+            self._projected_words += [
+                (start + group * project.group_cycles + (at // lanes + 1) * project.cycles - 1 + latency + at % lanes, project.first + at)
+                for group in range(groups) for at in range(project.end - project.first)
+            ]
         held = end
         if project.cycles < lanes * step:
             held = max(end, self._written - (DEPTH - 3 * lanes) * step + project.cycles)

@@ -14,6 +14,7 @@ from narrows.cycles_latency import (
     ROW_GAP,
     ROW_TO_POP,
     START_TO_SOURCE,
+    STEM_QUEUE,
     STEP_TO_WRITE,
     WORD_TO_STEP,
     WORDS_TO_REQUEST,
@@ -22,7 +23,7 @@ from narrows.cycles_latency import (
 from narrows.cycles_memory import Bus, Reader, Writer
 from narrows.hw.config import EngineConfig
 from narrows.hw.queue import AHEAD
-from narrows.hw.stem_fields import stem_pixel_cycles
+from narrows.hw.stem_fields import stem_layout, stem_pixel_cycles
 
 
 class Positions:
@@ -92,21 +93,27 @@ class SourceReader(Reader):
 class Stem:
     """Patches of a picture of ``shape``, pixel by pixel into a ring of ``ring`` patches.
 
-    ``others(cycle)``: cycle and pixel of words that go first to activation memory, from ``cycle`` on.
+    Words of others go first to activation memory. ``filtered(cycle)``: cycle and pixel of the depthwise unit's, from ``cycle`` on, which
+    are known ahead; ``projected``: project's, in order, which may become known when the stem's of that time are done. Those that wait
+    are queued, and delay the stem when they are too many.
     """
 
     def __init__(
         self, config: EngineConfig, bus: Bus, consumed: Positions, *, start: int, address: int, ring: int, shape: tuple[int, ...],
         kernel: tuple[int, int], stride: tuple[int, int], top: int, output: tuple[int, int],
-        others: Callable[[int], Iterable[tuple[int, int]]],
+        filtered: Callable[[int], Iterable[tuple[int, int]]], projected: list[tuple[int, int]],
     ):  # fmt: skip
         height, width, channels = shape
-        self._others = others
+        self._filtered, self._projected, self._seen = filtered, projected, 0
         self._config, self._bus, self._consumed, self._ring = config, bus, consumed, ring
         self._line, self._total = width * channels, height * width * channels
         self._kernel, self._stride, self._top = kernel[0], stride[0], top
         self._rows, self._columns = output
         self._pixel = stem_pixel_cycles(kernel=kernel, channels=channels, group=config.group)
+        self._slack = self._pixel - len(stem_layout(*kernel, channels, config.group))  # cycles without a word
+        self._room = STEM_QUEUE - STEP_TO_WRITE * (self._pixel - self._slack) // self._pixel
+        self._queued, self._idle = 0, start  # words that wait, and since when no others come
+        self._steps: list[tuple[int, int, int]] = []  # from which cycle to which words are written, the first of which pixel
         self._group = config.group
         self.reader = SourceReader(start, address, -(-self._total // 2), self._limit)
         self.positions = Positions()
@@ -147,24 +154,43 @@ class Stem:
             else:
                 end = min(end, self._ring)
             self._cycle = max(self._cycle, freed)
-            cycles = (end - self._patch) * self._pixel
-            self._cycle += cycles + self._lost(cycles)
-            self._patch = end
-            self.positions.add(end, self._cycle - 1 + STEP_TO_WRITE + WRITE_TO_POSITION)
+            self._step(end)
+            self.positions.add(end, self._cycle - 1 + STEP_TO_WRITE + self._queued + WRITE_TO_POSITION)
             if not end % self._columns:
                 self._ends.append(self._cycle - 1)
                 self._cycle += ROW_GAP
         return self.positions.time(pixels)
 
+    def _step(self, end: int) -> None:
+        """Form the patches before ``end``. The queue drains while no words come, and stops the stem when it is full."""
+        self._queued = max(0, self._queued - (self._cycle - self._idle))
+        patches, cycles = end - self._patch, (end - self._patch) * self._pixel
+        waiting = max(0, self._queued + self._lost(cycles) - patches * self._slack)
+        self._cycle += cycles + max(0, waiting - self._room)
+        self._queued = min(waiting, self._room)
+        self._patch, self._idle = end, self._cycle
+
     def _lost(self, cycles: int) -> int:
         """How often others write to the bank that the stem wants in its next ``cycles``: pixels take the banks in turn."""
-        begin, lost = self._cycle + STEP_TO_WRITE, 0
-        for cycle, pixel in self._others(begin):
+        begin, lost = self._cycle + STEP_TO_WRITE + self._queued, 0
+        for cycle, pixel in self._filtered(begin):
             at = cycle - begin - lost
             if at >= cycles:
                 break
-            lost += (self._patch + at // self._pixel - pixel) % self._config.pixels == 0
+            lost += self._wants(pixel, self._patch, at)
+        self._steps.append((begin, begin + cycles + lost, self._patch))
+        # Of project's words also those that were not known before.
+        while self._seen < len(self._projected) and self._projected[self._seen][0] < begin + cycles + lost:
+            cycle, pixel = self._projected[self._seen]
+            self._seen += 1
+            since, until, patch = self._steps[bisect_left(self._steps, (cycle + 1,)) - 1]
+            if since <= cycle < until:
+                lost += self._wants(pixel, patch, cycle - since)
         return lost
+
+    def _wants(self, pixel: int, first: int, at: int) -> bool:
+        """Whether ``at`` cycles after the first word of patch ``first`` the stem wants the bank of ``pixel``."""
+        return (first + at // self._pixel - pixel) % self._config.pixels == 0
 
     def done(self) -> int | None:
         """When the last patch and the last word of the picture have left."""

@@ -123,6 +123,8 @@ TAKE_TO_TAKE = 3
 WORD_TO_STEP = 4
 #: From a step to the word at activation memory: the step's register, the ring's way, gathering, queue.
 STEP_TO_WRITE = 11
+#: Words on that way at most, those that wait for their turn included: no step while so many are ``claimed``.
+STEM_QUEUE = 14
 #: From the last step of a row to the first of the next: settling, waiting.
 ROW_GAP = 9
 #: From the last step of a row to the pop of picture words in the place of lines it needed.

@@ -92,9 +92,9 @@ def _channels(value: float) -> int:
     return result if result >= 0.9 * value else result + 8
 
 
-def mobilenet_v2(width: float, resolution: int, *, dtype: str = "uint8", classes: int = 1001) -> Made:
+def mobilenet_v2(width: float, resolution: int, *, dtype: str = "uint8", channels: int = 3, classes: int = 1001) -> Made:
     """MobileNetV2 (Sandler et al., 2018, table 2) of any ``width`` and ``resolution``."""
-    made = Made(resolution, resolution, 3, dtype=dtype).conv(_channels(32 * width), kernel=3, stride=2)
+    made = Made(resolution, resolution, channels, dtype=dtype).conv(_channels(32 * width), kernel=3, stride=2)
     for expand, channels, repeats, stride in (
         (1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1),
     ):
@@ -102,9 +102,9 @@ def mobilenet_v2(width: float, resolution: int, *, dtype: str = "uint8", classes
     return made.conv(_channels(1280 * max(width, 1.0))).pool().conv(classes)
 
 
-def mobilenet_v1(width: float, resolution: int, *, dtype: str = "uint8", classes: int = 1001) -> Made:
+def mobilenet_v1(width: float, resolution: int, *, dtype: str = "uint8", channels: int = 3, classes: int = 1001) -> Made:
     """MobileNetV1 (Howard et al., 2017, table 1) of any ``width`` and ``resolution``."""
-    made = Made(resolution, resolution, 3, dtype=dtype).conv(max(8, int(32 * width)), kernel=3, stride=2)
+    made = Made(resolution, resolution, channels, dtype=dtype).conv(max(8, int(32 * width)), kernel=3, stride=2)
     rows = ((64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2), *[(512, 1)] * 5, (1024, 2), (1024, 1))
     for channels, stride in rows:
         made.depthwise(stride=stride).conv(max(8, int(channels * width)))

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from made_network import Made, mobilenet_v1, mobilenet_v2
 from random_mobilenet import random_mobilenet
 from replay import BATCHES, CLASSIFIERS, model_of
 from rtl_runs import SHARED, counted, run_plan
@@ -233,6 +234,24 @@ def test_every_run_of_a_batch_takes_what_was_predicted(name, batch):
         run = device.run(network, picture, expected=frame(predicted))
     check_prediction(predicted, run.blocks, [run.block.name for run in program.plan.blocks])
     assert run.cycles == pytest.approx(frame(predicted), rel=FRAME)
+
+
+@pytest.mark.parametrize("make", [mobilenet_v1, mobilenet_v2])
+def test_a_grey_picture_takes_what_was_predicted(make):
+    """Patches of three words, one a cycle: the stem has no time to spare."""
+    made = make(0.35, 96, channels=1, classes=2)
+    plan = plan_network(made.network(), CONFIG)
+    check_prediction(predict(plan), run_plan(plan, made.picture())["blocks"])
+
+
+@pytest.mark.parametrize("width", [48, 56, 64])
+def test_a_stem_that_is_in_everybodys_way(width):
+    """It alone limits the block, and waits wherever others write: who meets whom is decided by a cycle, for row after row."""
+    made = Made(97, width, 1).conv(5, kernel=3, stride=2).depthwise().conv(8).block(8).pool().conv(3)
+    plan = plan_network(made.network(), CONFIG)
+    found, predicted = run_plan(plan, made.picture())["blocks"], predict(plan)
+    assert predicted[0].cycles == pytest.approx(found[0]["cycles"], rel=0.04)
+    assert frame(predicted) == pytest.approx(sum(block["cycles"] for block in found), rel=0.01)
 
 
 @pytest.mark.parametrize("slices", [None, 2, 100])
