@@ -34,6 +34,9 @@ _BYTE = 1 / 16
 #: Shares of the weight memory that a block may keep to itself in a stream: what it does not, the classifier's weights can use.
 _STREAM_SHARES = (RESIDENT_SHARE, 0.3, 0.15)
 
+#: How many of the next best batches are tried as a stream where the best can't be one.
+_STREAMS = 4
+
 
 def plan_network(
     network: Network, config: EngineConfig, *, slices: int | None = None, store_blocks: bool = False, batch: int = 1, stream: bool = False,
@@ -51,12 +54,18 @@ def plan_network(
     *others, (images, split) = reversed(make.splits(batch))
     while True:
         try:
-            return (make.stream(images, split) if stream else None) or make.plan(images, split)
+            plan = (make.stream(images, split) if stream else None) or make.plan(images, split)
+            break
         except DoesNotFit:
             # What fits by itself may not fit where the block before left its output.
             if not others:
                 raise
             images, split = others.pop()
+    if stream and not plan.late:
+        # Its head's output may have its place where other blocks are the late ones.
+        streams = (make.stream(images, split) for images, split in reversed(others[-_STREAMS:]))
+        plan = min((plan, *filter(None, streams)), key=lambda plan: sum(block.cycles for block in predict(plan)) / plan.images)
+    return plan
 
 
 class _Memory:

@@ -187,6 +187,14 @@ def test_a_stream_on_the_gateware(batch, engine):
     assert frames[-1].cycles == pytest.approx(predicted, rel=0.01, abs=100)
 
 
+def test_a_stream_is_looked_for_where_the_best_batch_cannot_be_one():
+    """The head's output of four images has no room beside the blocks that would best be late."""
+    network, config = mobilenet_v2(1.0, 128).network(), EngineConfig()
+    batch, stream = (plan_network(network, config, batch=4, stream=stream) for stream in (False, True))
+    assert stream.late and stream.images == 4
+    assert sum(block.cycles for block in predict(stream)) < 0.9 * sum(block.cycles for block in predict(batch))
+
+
 @pytest.mark.parametrize("stream", [False, True])
 def test_a_published_network_in_batches(stream):
     """The recorded bytes for three pictures, one of them twice, within the cycles and the traffic promised."""
