@@ -166,6 +166,9 @@ def print_plan(result: dict[str, Any]) -> None:
         if result["batch"] > 1:
             last = block["first_image"] + block["images"]
             how += f", picture {last}" if block["images"] == 1 else f", pictures {block['first_image'] + 1} to {last}"
+        first, end = block["channels"]
+        if end - first < block["output"][-1]:
+            how += f", channels {first + 1} to {end}"
         shapes = ("x".join(map(str, block[key])) if block[key] else "" for key in ("input", "interior", "output"))
         table.add_row(
             escape(block["name"]), how, *shapes, f"{block['macs'] / 1e6:.2f}", _count(block["predicted_cycles"]),

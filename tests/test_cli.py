@@ -140,6 +140,15 @@ def test_plan_prints_blocks_and_what_the_host_does(api) -> None:
         assert words in stdout, words
 
 
+def test_plan_tells_runs_of_a_block_apart(api) -> None:
+    """By pictures of the batch, and by channels of the output."""
+    block = PLAN["blocks"][0] | {"mode": "rows", "slices": 1, "images": 2}
+    api.result = PLAN | {"batch": 4, "blocks": [block, block | {"first_image": 2, "channels": [0, 4]}, block | {"channels": [4, 8]}]}
+    stdout = " ".join(invoke("plan", "net.tflite").stdout.split())
+    for words in ("rows, pictures 1 to 2 7x7x8", "rows, pictures 3 to 4, channels 1 to 4", "rows, pictures 1 to 2, channels 5 to 8"):
+        assert words in stdout, words
+
+
 @pytest.mark.parametrize("equal", [True, False])
 def test_check_names_the_first_difference_and_its_exit_code_tells(api, equal: bool) -> None:
     block = {"name": "block 9", "equal": equal, "first_difference": None if equal else DIFFERENCE}
