@@ -25,7 +25,7 @@ from narrows.importer import import_network, labels_inside
 from narrows.interpreter import real
 from narrows.network import NarrowsError, Network
 from narrows.plan import BlockPlan, Plan
-from narrows.planner import DoesNotFit
+from narrows.request import DoesNotFit
 from narrows.roofline import roofline, where_time_went
 from narrows.routed import routed_clock
 from narrows.run_details import run_details

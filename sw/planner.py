@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from narrows.blocks import Block
@@ -11,36 +10,10 @@ from narrows.compiler import check_fields
 from narrows.constants import groups_of, tensor_words
 from narrows.estimate import input_words
 from narrows.hw.config import EngineConfig
-from narrows.network import NarrowsError
 from narrows.placement import ActivationSpace, even, in_place, tensor_bytes
 from narrows.plan import BlockPlan, Region, Transfer, depthwise_geometry
 from narrows.progress import expand_segment, line_room, row_steps, shortcut_ring
-
-#: Share of the weight memory a block may keep to itself: the rest prefetches for the next block. All of it if nothing else fits.
-RESIDENT_SHARE = 0.6
-
-
-class DoesNotFit(NarrowsError):
-    """The network does not fit this engine; says which block, what it needs and what to change."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Request:
-    """What is asked of one block: for how many ``images``, from where, and to where.
-
-    ``where``: a region of activation memory or a tensor in external memory with the block's input; ``None``: ``picture``. ``into``:
-    where the output must go; ``spill``: it must go to external memory. ``limit``: words of a bank that may be used. ``resident``:
-    share of weight memory a block may keep.
-    """
-
-    where: Region | Transfer | None
-    limit: int
-    picture: Transfer | None = None
-    images: int = 1
-    into: Region | None = None
-    spill: bool = False
-    resident: float = RESIDENT_SHARE
-    slices: int | None = None
+from narrows.request import RESIDENT_SHARE, DoesNotFit, Request
 
 
 class BlockPlanner:

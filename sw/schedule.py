@@ -20,7 +20,7 @@ from narrows.hw.counters import BLOCKS
 from narrows.network import Network, Pool
 from narrows.placement import even, tensor_bytes
 from narrows.plan import BlockPlan, Output, Plan, Region, Transfer
-from narrows.planner import RESIDENT_SHARE, DoesNotFit, Request
+from narrows.request import RESIDENT_SHARE, DoesNotFit, Request
 
 #: Pictures and results in external memory lie on multiples of this many bytes.
 ALIGNMENT = 1024

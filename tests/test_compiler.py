@@ -10,7 +10,7 @@ from narrows.api import build_program
 from narrows.compiler import check_fields, compile_plan
 from narrows.hw.config import EngineConfig
 from narrows.hw.program import Kind, lane_bytes, lanes
-from narrows.planner import DoesNotFit
+from narrows.request import DoesNotFit
 from narrows.schedule import plan_network
 
 

@@ -13,7 +13,7 @@ from random_mobilenet import random_mobilenet
 from narrows.hw.config import ECP5_25F, ECP5_85F_WIDE, EngineConfig
 from narrows.importer import import_model
 from narrows.network import ImportRefused
-from narrows.planner import DoesNotFit
+from narrows.request import DoesNotFit
 from narrows.tflite_file import parse_model
 
 ENGINES = {"default": EngineConfig(), "small": SMALL, "25F": ECP5_25F, "wide": ECP5_85F_WIDE}

@@ -18,8 +18,8 @@ from narrows.engines import engines_for, fits, used_block_rams, used_multipliers
 from narrows.hw.config import ECP5_25F, EngineConfig
 from narrows.network import NarrowsError
 from narrows.paper import mobilenet_v2
-from narrows.planner import DoesNotFit
 from narrows.report_sweep import best_of_arrays, limits
+from narrows.request import DoesNotFit
 from narrows.schedule import plan_network
 from narrows.sweep import of_paper, shortened
 
