@@ -34,8 +34,10 @@ _BYTE = 1 / 16
 #: Shares of the weight memory that a block may keep to itself in a stream: what it does not, the classifier's weights can use.
 _STREAM_SHARES = (RESIDENT_SHARE, 0.3, 0.15)
 
-#: How many of the next best batches are tried as a stream where the best can't be one.
+#: How many of the next best batches are tried as a stream where the best can't be one, and of its cycles what one may take to be worth it:
+#: outputs come a batch later.
 _STREAMS = 4
+_WORTH = 0.99
 
 
 def plan_network(
@@ -62,10 +64,15 @@ def plan_network(
                 raise
             images, split = others.pop()
     if stream and not plan.late:
-        # Its head's output may have its place where other blocks are the late ones.
-        streams = (make.stream(images, split) for images, split in reversed(others[-_STREAMS:]))
-        plan = min((plan, *filter(None, streams)), key=lambda plan: sum(block.cycles for block in predict(plan)) / plan.images)
+        # The head's output may have its place where other blocks are the late ones.
+        streams = [found for images, split in reversed(others[-_STREAMS:]) if (found := make.stream(images, split))]
+        best = min(streams, key=_per_image, default=plan)
+        plan = best if _per_image(best) < _WORTH * _per_image(plan) else plan
     return plan
+
+
+def _per_image(plan: Plan) -> float:
+    return sum(block.cycles for block in predict(plan)) / plan.images
 
 
 class _Memory:

@@ -245,23 +245,16 @@ def test_a_grey_picture_takes_what_was_predicted(make):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("options", [{}, {"batch": 4, "stream": True}], ids=["one image", "stream of 4"])
-def test_the_widest_mobilenet_v1_takes_what_was_predicted(options):
-    """Its figures are in docs/results.md; random weights take as long as others.
-
-    In the stream the second block loads its input over all of the bus that is left by the weights of the part of the classifier after it:
-    what of these comes during which of the two runs is decided burst by burst, so only their sum is held to the prediction.
-    """
+@pytest.mark.parametrize("batch", [1, 4])
+def test_the_widest_mobilenet_v1_takes_what_was_predicted(batch):
+    """Its figures are in docs/results.md; random weights take as long as others."""
     made = mobilenet_v1(1.0, 224)
-    plan = plan_network(made.network(), CONFIG, **options)
+    plan = plan_network(made.network(), CONFIG, batch=batch)
     predicted, found = predict(plan), run_plan(plan, made.picture())["blocks"]
     counted, images = sum(block["cycles"] for block in found), plan.images
     print(f"counted {counted / images:.0f}, predicted {frame(predicted) / images:.0f} cycles per image, {images} images, "
           f"utilisation {plan.macs / CONFIG.multipliers / counted:.1%}")  # fmt: skip
-    if plan.late:
-        assert frame(predicted) == pytest.approx(counted, rel=FRAME)
-    else:
-        check_prediction(predicted, found, [run.block.name for run in plan.blocks])
+    check_prediction(predicted, found, [run.block.name for run in plan.blocks])
 
 
 @pytest.mark.parametrize("width", [48, 56, 64])
