@@ -254,9 +254,9 @@ class _Schedule:
                 pictures, runs = self._batch(
                     images, split, (*self._blocks[split:-1], head), memory, limit=kept.base, into=kept, resident=resident,
                 )
+                mixed = interleave(runs, background, memory.allocate, most=BLOCKS - len(runs))
+                if mixed is not None:
+                    plans.append(self._plan(images, pictures, mixed, memory, late=True))
             except DoesNotFit:
                 continue
-            mixed = interleave(runs, background, memory.allocate, most=BLOCKS - len(runs))
-            if mixed is not None:
-                plans.append(self._plan(images, pictures, mixed, memory, late=True))
-        return min(plans, key=lambda plan: sum(block.cycles for block in predict(plan)), default=None)
+        return min(plans, key=_per_image, default=None)
