@@ -33,7 +33,7 @@ class BatchPlanner(PartPlanner):
         """Where a batch's output has no room beside the filtered interior: project the first images, then the others over the
         first ones' interior. Project's weights come twice."""
         config = self._config
-        if spill:
+        if spill or self._request.keep:
             raise ValueError("its output has no room on chip.")
         interior, project = cut_after_depthwise(block)
         pixels = block.output.shape[0] * block.output.shape[1]

@@ -52,6 +52,11 @@ class Block:
             return None
         return next(t for t in self.add.inputs if t is not self.project.output)
 
+    @property
+    def adds_input(self) -> bool:
+        """Whether the shortcut is the block's own input, as in the paper; else it is an earlier block's output."""
+        return self.shortcut is not None and self.shortcut is self.input
+
 
 def cut_after_depthwise(block: Block) -> tuple[Block, Block]:
     """``block`` (without a shortcut) as two: expand and depthwise, and project alone. The interior between them has a place."""
@@ -122,12 +127,12 @@ def form_blocks(network: Network) -> tuple[Block, ...]:
             name=chain[-1].name, input=tensor, output=chain[-1].output, expand=expand, depthwise=depthwise, project=project,
             add=add, from_picture=tensor is network.input, identity=identity,
         )
-        _check(block)
+        _check(block, network.input)
         blocks.append(block)
     return tuple(blocks)
 
 
-def _check(block: Block) -> None:
+def _check(block: Block, picture: Tensor) -> None:
     """Refuses layers no stage can form."""
     first = block.expand or block.project
     for stage in (block.expand, block.project):
@@ -140,10 +145,5 @@ def _check(block: Block) -> None:
             )
     if block.from_picture and first is not None and first.dilation != (1, 1):
         raise _refuse(first, "the first convolution is dilated", "train it without dilation")
-    if block.add is not None and block.shortcut is not None and block.shortcut is not block.input:
-        raise _refuse(
-            block.add, f"it adds {block.shortcut.name!r}, which is not this block's input",
-            "a shortcut may join only a block's two thin ends",
-        )
-    if block.add is not None and block.from_picture:
+    if block.add is not None and (block.from_picture or block.shortcut is picture):
         raise _refuse(block.add, "its shortcut is the picture", "start with a convolution without a shortcut")

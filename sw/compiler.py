@@ -32,7 +32,7 @@ from narrows.hw.requantise import output_range
 from narrows.hw.residual_fields import residual_fields
 from narrows.hw.stem_fields import stem_fields
 from narrows.hw.walker import walk_fields
-from narrows.network import Conv, Pool, Tensor
+from narrows.network import Conv, Pool
 from narrows.packets import Packets
 from narrows.plan import BlockPlan, Plan, depthwise_geometry
 
@@ -125,8 +125,8 @@ class _BlockCompiler:
 
     # Stages.
 
-    def _pointwise(self, conv: Conv, source: Tensor, *, groups: int, depth: int, from_picture: bool) -> _Stage:
-        channels = settle(conv, source)
+    def _pointwise(self, conv: Conv, *, groups: int, depth: int, from_picture: bool) -> _Stage:
+        channels = settle(conv)
         if from_picture:
             weights = stem_weights(channels, self._config, groups=groups)
         else:
@@ -140,7 +140,7 @@ class _BlockCompiler:
         plan, conv = self._plan, self._block.expand
         assert conv is not None
         every, formed = self._interior()
-        stage = self._pointwise(conv, conv.inputs[0], groups=every, depth=plan.expand_depth, from_picture=self._block.from_picture)
+        stage = self._pointwise(conv, groups=every, depth=plan.expand_depth, from_picture=self._block.from_picture)
         return stage.part(formed)
 
     def _project(self) -> _Stage:
@@ -148,7 +148,7 @@ class _BlockCompiler:
         assert conv is not None
         from_picture = self._block.from_picture and self._block.depthwise is None
         every = groups_of(conv.output.shape[2], self._config)
-        stage = self._pointwise(conv, conv.inputs[0], groups=every, depth=plan.project_depth, from_picture=from_picture)
+        stage = self._pointwise(conv, groups=every, depth=plan.project_depth, from_picture=from_picture)
         first = plan.channels.start // self._config.outputs
         return stage.part(range(first, first + plan.project_groups))
 
@@ -166,7 +166,7 @@ class _BlockCompiler:
             channels: Channels = pool_channels(stage, stage.output.shape[2])
             weights = np.zeros((groups, 0), np.uint8)
         else:
-            channels = settle(stage, stage.inputs[0])
+            channels = settle(stage)
             weights = depthwise_weights(channels, self._config, groups=groups)
         constants = depthwise_constants(channels, self._config, groups=groups)
         return _Stage(weights, constants, channels.weight_zero_point).part(formed)
@@ -180,7 +180,7 @@ class _BlockCompiler:
                 "load": plan.load is not None, "stem": plan.picture is not None,
                 "expand": block.expand is not None, "project": block.project is not None,
                 "project_first": block.depthwise is None, "store": plan.store is not None,
-                "hold_source": block.shortcut is not None and plan.load is not None,
+                "hold_source": block.adds_input and plan.load is not None,
                 "last": self._last, "signed": self._signed,
             },
         }
@@ -274,7 +274,7 @@ class _BlockCompiler:
         if block.add is not None:
             index = next(n for n, tensor in enumerate(block.add.inputs) if tensor is conv.output)
             values["residual"] = residual_fields(block.add, a_index=index)
-            shortcut = plan.source
+            shortcut = plan.addend or plan.source
             values["shortcut"] = walk_fields(base=shortcut.base, size=shortcut.size, stride=shortcut.groups, groups=groups)
         return values
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from narrows.arithmetic import mbqm
+from narrows.channelwise import MAX_POWER
 from narrows.hw.config import BIAS_BITS, MULTIPLIER_BITS, NARROW_BIAS_BITS, EngineConfig
 from narrows.hw.depthwise_fields import constant_words
 from narrows.hw.requantise import MAX_SHIFT, MIN_SHIFT
@@ -45,11 +46,7 @@ def _fits(values: np.ndarray, bits: int) -> np.ndarray:
     return (values >= -(1 << (bits - 1))) & (values < 1 << (bits - 1))
 
 
-def _type_limits(tensor: Tensor) -> tuple[int, int]:
-    return (-128, 127) if tensor.dtype == "int8" else (0, 255)
-
-
-def settle(layer: Conv | Depthwise, source: Tensor) -> Channels:
+def settle(layer: Conv | Depthwise) -> Channels:
     """The layer's channels as the hardware can hold them.
 
     Dead channels occur in ordinary models: a bias near 2^30, a shift of -31, a result that never changes. Where a bias is wide
@@ -58,11 +55,7 @@ def settle(layer: Conv | Depthwise, source: Tensor) -> Channels:
     """
     channels_last = isinstance(layer, Depthwise)
     weights = np.moveaxis(layer.weights, -1, 0) if channels_last else layer.weights
-    count = weights.shape[0]
-    factors = weights.reshape(count, -1).astype(np.int64) - layer.weight_zero_point
-    lo, hi = (limit - source.zero_point for limit in _type_limits(source))
-    least = layer.bias + np.minimum(factors * lo, factors * hi).sum(axis=1)
-    most = layer.bias + np.maximum(factors * lo, factors * hi).sum(axis=1)
+    least, most = layer.reach()
     bias, multiplier, shift = (np.array(a, np.int64) for a in (layer.bias, layer.requant.multiplier, layer.requant.shift))
     weights = np.array(weights)
 
@@ -78,9 +71,8 @@ def settle(layer: Conv | Depthwise, source: Tensor) -> Channels:
             if not misfit[channel]:
                 continue  # its bias is kept, in the wide form
             raise ImportRefused(
-                f"operator {layer.op} ({type(layer).__name__.upper()}, tensor {layer.output.name!r}): channel {channel} has bias "
-                f"{bias[channel]} and shift {shift[channel]}, beyond the engine's constants, and its result is not always the "
-                f"same; quantise the model again with a calibration set that reaches this channel"
+                f"operator {layer.name}, tensor {layer.output.name!r}: channel {channel} has {_beyond(int(shift[channel]))}, "
+                f"and its result is not always the same; quantise the model again with a calibration set that reaches this channel"
             )
         # Weights at their zero point add nothing; (2 d * 2^30 + 2^30) >> 31 is d.
         weights[channel] = layer.weight_zero_point
@@ -88,10 +80,20 @@ def settle(layer: Conv | Depthwise, source: Tensor) -> Channels:
     outside = (np.maximum(np.abs(least), np.abs(most)) >= 1 << 31) & ~misfit
     if outside.any():
         raise ImportRefused(
-            f"operator {layer.op} ({type(layer).__name__.upper()}, tensor {layer.output.name!r}): channel {np.flatnonzero(outside)[0]} "
+            f"operator {layer.name}, tensor {layer.output.name!r}: channel {np.flatnonzero(outside)[0]} "
             f"can overflow the 32-bit accumulator of the reference; quantise the model again"
         )
     return Channels(weights, layer.weight_zero_point, bias, multiplier, shift)
+
+
+def _beyond(shift: int) -> str:
+    """What the engine's constants can't be, in words."""
+    most = MAX_SHIFT + MAX_POWER
+    if shift > most:
+        return f"a multiplier of {1 << most} or more, beyond what the engine can apply"
+    if shift > MAX_SHIFT:
+        return f"a multiplier of {1 << (shift - 1)} or more, and a sum that overflows 32 bits or a zero point outside of the output's range"
+    return f"a multiplier below 2^{MIN_SHIFT}, beyond the engine's constants"
 
 
 def pool_channels(pool: Pool, count: int) -> Channels:

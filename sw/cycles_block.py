@@ -128,7 +128,7 @@ class BlockRun:
         # What source pixels wait for: their use, or with a shortcut their sum's.
         first = self.expand or self.project
         assert first is not None
-        if plan.block.shortcut is None or plan.load is None:
+        if not plan.block.adds_input or plan.load is None:
             first.consumed = self._source_consumed
         if self.project is not None and self.expand is not None:
             self.project.consumed = self._projected

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from narrows import golden, quantization
+from narrows.channelwise import realise
 from narrows.lowering import LAYERS, Lowering, Value
 from narrows.network import Add, HostOp, ImportRefused, Layer, Network, Tensor
 from narrows.operators import BYTES, run_operator
@@ -57,11 +58,13 @@ def import_model(model: Model) -> Network:
     while post and post[0].name in CLAMPS and _try(low, post[0]):
         post = post[1:]
     output = _engine_output(low, post)
+    layers = realise(low.layers, output)
+    output = layers[-1].output
     network = Network(
         model=model,
         input=entry,
         output=output,
-        layers=tuple(low.layers),
+        layers=tuple(layers),
         pre=tuple(HostOp(op.index, op.name) for op in pre),
         post=tuple(HostOp(op.index, op.name) for op in post),
         notes=tuple(low.notes),

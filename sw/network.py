@@ -44,6 +44,21 @@ class Requant:
     hi: int
 
 
+def type_limits(dtype: str) -> tuple[int, int]:
+    """The smallest and the largest number of ``"uint8"`` or ``"int8"``."""
+    return (-128, 127) if dtype == "int8" else (0, 255)
+
+
+def accumulator_reach(factors: np.ndarray, bias: np.ndarray, source: Tensor) -> tuple[np.ndarray, np.ndarray]:
+    """The least and the most that channels' accumulators can be, bias included, for any bytes of ``source``.
+
+    ``factors``: (channels, taps), weights less their zero point, int64; ``bias``: (channels,).
+    """
+    lo, hi = (limit - source.zero_point for limit in type_limits(source.dtype))
+    least = bias + np.minimum(factors * lo, factors * hi).sum(axis=1)
+    return least, bias + np.maximum(factors * lo, factors * hi).sum(axis=1)
+
+
 @dataclass(frozen=True, eq=False)
 class Layer:
     """Base: ``inputs`` -> ``output``, ``op`` the index of the operator in the ``.tflite`` whose output this is."""
@@ -73,6 +88,14 @@ class Conv(Layer):
     dilation: tuple[int, int]
     pad: tuple[int, int, int, int]
 
+    def factors(self) -> np.ndarray:
+        """(out channels, taps): weights less their zero point, int64."""
+        return self.weights.reshape(self.weights.shape[0], -1).astype(np.int64) - self.weight_zero_point
+
+    def reach(self) -> tuple[np.ndarray, np.ndarray]:
+        """:func:`accumulator_reach` of every output channel."""
+        return accumulator_reach(self.factors(), self.bias, self.inputs[0])
+
 
 @dataclass(frozen=True, eq=False)
 class Depthwise(Layer):
@@ -86,6 +109,14 @@ class Depthwise(Layer):
     stride: tuple[int, int]
     dilation: tuple[int, int]
     pad: tuple[int, int, int, int]
+
+    def factors(self) -> np.ndarray:
+        """(channels, taps): weights less their zero point, int64."""
+        return np.moveaxis(self.weights, -1, 0).reshape(self.weights.shape[-1], -1).astype(np.int64) - self.weight_zero_point
+
+    def reach(self) -> tuple[np.ndarray, np.ndarray]:
+        """:func:`accumulator_reach` of every channel."""
+        return accumulator_reach(self.factors(), self.bias, self.inputs[0])
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,6 +145,17 @@ class Pool(Layer):
     zero_point: int
     lo: int
     hi: int
+
+
+@dataclass(frozen=True, eq=False)
+class Clip(Layer):
+    """clamp(x, lo[c], hi[c]) with bounds per channel, integer arrays in the type's own range; both ends have one scale and zero point.
+
+    No unit runs it: :mod:`narrows.channelwise` makes layers of it.
+    """
+
+    lo: np.ndarray
+    hi: np.ndarray
 
 
 @dataclass(frozen=True, eq=False)

@@ -68,7 +68,7 @@ class BlockPlan:
     is ``output`` where there is no project. ``*_segment``: pixels done for one group before the next.
     ``room``: pixels of a slice that the line buffers hold. ``load``/``picture``/``store``: traffic with external memory.
     ``part``: the output channels it forms, where not all; ``beside``: they lie in ``output`` beside those that other runs form, and
-    the last of these stores all.
+    the last of these stores all. ``addend``: where the shortcut lies, if it is not the block's input.
     """
 
     block: Block
@@ -92,6 +92,7 @@ class BlockPlan:
     first: int = 0
     part: range | None = None
     beside: bool = False
+    addend: Region | None = None
 
     @property
     def channels(self) -> range:

@@ -58,7 +58,8 @@ class BlockPlanner:
         return self._where if isinstance(self._where, Region) and not block.from_picture else None
 
     def _memory(self, *taken: Region | None) -> ActivationSpace:
-        return ActivationSpace(self._config, *taken, words=self._request.limit)
+        request = self._request
+        return ActivationSpace(self._config, *taken, request.addend, *request.keep, words=request.limit)
 
     def _ways(self, block: Block) -> Sequence[Callable[[bool], tuple[BlockPlan, ...]]]:
         config = self._config
@@ -138,7 +139,9 @@ class BlockPlanner:
         out_whole = tensor_words(block.output, config)
         if not spill:
             over = in_place(config, block, held, out_groups, limit=self._request.limit)
-            if over is None or block.shortcut is None:
+            if over is not None and any(over.overlaps(region) for region in self._request.keep):
+                over = None
+            if over is None or not block.adds_input:
                 output = memory.place(out_whole, out_groups)
             output = output or over
             if output is None:
@@ -146,7 +149,7 @@ class BlockPlanner:
             if output not in memory.taken:
                 memory.taken.append(output)
         wanted, least = 2 * in_w + expanded, 2 * expanded
-        if block.shortcut is not None:
+        if block.adds_input:
             # A shortcut that streams through a ring must stay until project comes to it.
             reach = shortcut_ring(geometry, expanded=expanded, projected=project_segment)
             wanted, least = max(wanted + 4 * in_w, reach), max(least + 4 * in_w, reach)
@@ -219,10 +222,10 @@ class BlockPlanner:
         self, block: Block, memory: ActivationSpace, source: Region, filtered: Region | None, size: int, groups: int
     ) -> Region | None:
         """Project begins when the input has been used, so only a shortcut and the filtered interior must be kept."""
-        shortcut = block.shortcut is not None
+        shortcut = block.adds_input
         if filtered is None or shortcut:
             free = memory.place(size, groups)
-            if free is not None or not shortcut or source.groups != groups:
+            if free is not None or not shortcut or source.groups != groups or source in self._request.keep:
                 return free
             return Region(base=source.base, size=size, groups=groups)
         only_filtered = self._memory(filtered)
@@ -272,10 +275,12 @@ class BlockPlanner:
             project_depth = slices * slice_groups if block.project else 0
         if block.project is None:
             filtered = output
-        if block.shortcut is not None and source.groups != output.groups:
-            raise ValueError(f"its shortcut has {source.groups} groups of channels and its output {output.groups}.")
+        shortcut = source if block.adds_input else self._request.addend
+        if block.shortcut is not None and (shortcut is None or shortcut.groups != output.groups):
+            raise ValueError(f"its shortcut {block.shortcut.name!r} is not on chip in its output's {output.groups} groups of channels.")
         store = self._allocate(self._images * tensor_bytes(block.output, output.groups, config)) if spill else None
         return BlockPlan(
             block=block, images=self._images, slices=slices, slice_groups=slice_groups, source=source, filtered=filtered, output=output,
-            expand_depth=expand_depth, project_depth=project_depth, project_groups=project_groups, store=store, **rest,
+            expand_depth=expand_depth, project_depth=project_depth, project_groups=project_groups, store=store,
+            addend=self._request.addend, **rest,
         )

@@ -10,6 +10,7 @@ import numpy as np
 
 from narrows.arithmetic import quantize_multiplier, round_half_away
 from narrows.network import Requant
+from narrows.network import type_limits as limits
 from narrows.tflite_file import FileTensor
 
 
@@ -25,12 +26,6 @@ def zero_point_of(tensor: FileTensor) -> int:
     scale_of(tensor)
     assert tensor.zero_point is not None  # it comes with the scale
     return int(tensor.zero_point[0])
-
-
-def limits(dtype: str) -> tuple[int, int]:
-    """Lowest and highest value of an integer type."""
-    info = np.iinfo(dtype)
-    return int(info.min), int(info.max)
 
 
 def activation_range(activation: str, output: FileTensor) -> tuple[int, int]:

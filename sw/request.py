@@ -21,7 +21,8 @@ class Request:
 
     ``where``: a region of activation memory or a tensor in external memory with the block's input; ``None``: ``picture``. ``into``:
     where the output must go; ``spill``: it must go to external memory. ``limit``: words of a bank that may be used. ``resident``:
-    share of weight memory a block may keep.
+    share of weight memory a block may keep. ``addend``: where its shortcut lies, if that is not its input; ``keep``: regions that later
+    blocks read.
     """
 
     where: Region | Transfer | None
@@ -32,3 +33,5 @@ class Request:
     spill: bool = False
     resident: float = RESIDENT_SHARE
     slices: int | None = None
+    addend: Region | None = None
+    keep: tuple[Region, ...] = ()

@@ -13,7 +13,7 @@ import numpy as np
 
 from narrows import quantization
 from narrows.lowering import Lowering, Value, append_pointwise, layer_name
-from narrows.network import Add, Conv, Depthwise, Layer, Pool
+from narrows.network import Add, Clip, Conv, Depthwise, Layer, Pool
 from narrows.operators import Call
 from narrows.operators_host import pad_amounts, pad_fill, relu_constants
 
@@ -94,8 +94,8 @@ def _clamp_into_producer(low: Lowering, call: Call, lo: int, hi: int) -> bool:
     if value.layer is None or not value.alone:
         return False
     producer, move = low.layers[value.layer], z_out - z_in
-    if isinstance(producer, Pool) and producer.kind == "average" and move:
-        return False  # it has no zero point to move
+    if isinstance(producer, Clip) or (isinstance(producer, Pool) and producer.kind == "average" and move):
+        return False  # it has no one bound, or no zero point to move
     output = low.tensor(call, value.tensor.shape)
     low.note(call, f"folded into the clamp of {producer.name}")
     low.layers[value.layer] = _reclamped(
@@ -132,31 +132,52 @@ def relu_is_depthwise(low: Lowering, call: Call) -> bool:
     return True
 
 
-def _extremum_bounds(low: Lowering, call: Call) -> tuple[Call, int, int]:
-    """MINIMUM or MAXIMUM with one constant, as a clamp; the call has the activation first."""
+def _extremum_bounds(low: Lowering, call: Call) -> tuple[Call, np.ndarray, np.ndarray]:
+    """MINIMUM or MAXIMUM with a constant, as a clamp (lo, hi) of each channel; the call has the activation first."""
     op = call.op
     if len(op.inputs) == 2 and low.constant(op.inputs[0]) is not None:
         call = low.call(replace(op, inputs=op.inputs[::-1]))
     bound, dtype = low.constant(call.source(1).index), call.types(call.source(0), call.source(1), call.output)
-    if bound is None or bound.size != 1:
-        call.refuse("only one constant bound for all channels is taken", call.source(1).index)
+    channels = low.operand(call).tensor.shape[2]
+    if bound is None or bound.size not in (1, channels) or bound.size != max(bound.shape[-1:], default=1):
+        call.refuse("its bound is no constant, one for all channels or one for each; export the model without it", call.source(1).index)
+    call.expect(np.broadcast_shapes(call.source(0).shape, call.source(1).shape))
     if not _same_scale(call) or _zero_points(call)[0] != _zero_points(call)[1]:
         call.refuse("input and output have different scales; quantise the model again")
-    (lo, hi), edge = quantization.limits(dtype), int(bound.reshape(()))
-    return call, *((lo, edge) if op.name == "MINIMUM" else (edge, hi))
+    bounds = np.broadcast_to(bound.reshape(-1).astype(np.int64), channels)
+    lo, hi = (np.full(channels, limit) for limit in quantization.limits(dtype))
+    return call, *((lo, bounds) if op.name == "MINIMUM" else (bounds, hi))
+
+
+def _one_bound(low: Lowering, call: Call) -> tuple[Call, int, int] | None:
+    """The same where all channels have the same bound."""
+    call, lo, hi = _extremum_bounds(low, call)
+    return None if np.ptp(lo) or np.ptp(hi) else (call, int(lo[0]), int(hi[0]))
 
 
 def extremum_folds(low: Lowering, call: Call) -> bool:
     """MINIMUM and MAXIMUM with a constant narrow the producer's clamp."""
-    call, lo, hi = _extremum_bounds(low, call)
-    return _clamp_into_producer(low, call, lo, hi)
+    found = _one_bound(low, call)
+    return found is not None and _clamp_into_producer(low, *found)
 
 
 def extremum_is_depthwise(low: Lowering, call: Call) -> bool:
     """A MINIMUM or MAXIMUM whose input others read too runs as a 1x1 depthwise convolution."""
-    call, lo, hi = _extremum_bounds(low, call)
+    if (found := _one_bound(low, call)) is None:
+        return False
+    call, lo, hi = found
     append_pointwise(low, call, *IDENTITY, _zero_points(call)[1], lo, hi)
     low.note(call, "run as a 1x1 depthwise convolution")
+    return True
+
+
+def extremum_of_channels(low: Lowering, call: Call) -> bool:
+    """MINIMUM and MAXIMUM with a constant for each channel; :mod:`narrows.channelwise` says how they run."""
+    call, lo, hi = _extremum_bounds(low, call)
+    tensor = low.operand(call).tensor
+    output = low.tensor(call, tensor.shape)
+    low.append(call, Clip(name=layer_name(call.op), op=call.op.index, inputs=(tensor,), output=output, macs=0, lo=lo, hi=hi))
+    low.note(call, "one bound per channel: run as 1x1 convolutions of each channel with itself")
     return True
 
 
@@ -177,7 +198,7 @@ def quantize_is_depthwise(low: Lowering, call: Call) -> bool:
 
 
 _RELU: tuple[Rule, ...] = (relu_folds, relu_is_depthwise)
-_EXTREMUM: tuple[Rule, ...] = (extremum_folds, extremum_is_depthwise)
+_EXTREMUM: tuple[Rule, ...] = (extremum_folds, extremum_is_depthwise, extremum_of_channels)
 
 RULES: dict[str, tuple[Rule, ...]] = {
     "RESHAPE": (shape_vanishes,),

@@ -8,6 +8,7 @@ run between the blocks of the next batch: their weights come while those compute
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
 from narrows.background import Background, interleave
 from narrows.batch_planner import BatchPlanner
@@ -17,7 +18,7 @@ from narrows.cycles import predict
 from narrows.estimate import array_cycles, weight_bytes
 from narrows.hw.config import EngineConfig
 from narrows.hw.counters import BLOCKS
-from narrows.network import Network, Pool
+from narrows.network import Network, Pool, Tensor
 from narrows.placement import even, tensor_bytes
 from narrows.plan import BlockPlan, Output, Plan, Region, Transfer
 from narrows.request import RESIDENT_SHARE, DoesNotFit, Request
@@ -75,6 +76,11 @@ def _per_image(plan: Plan) -> float:
     return sum(block.cycles for block in predict(plan)) / plan.images
 
 
+def _addends(blocks: Sequence[Block]) -> list[Tensor]:
+    """Tensors that ``blocks`` add and do not read as their input: they must stay on chip until then."""
+    return [block.shortcut for block in blocks if block.shortcut is not None and not block.adds_input]
+
+
 class _Memory:
     """External memory, from address 0 on."""
 
@@ -126,7 +132,7 @@ class _Schedule:
         return tensor_bytes(block.input, groups_of(block.input.shape[2], self._config), self._config)
 
     def _fits(self, block: Block, images: int, parked: int) -> bool:
-        """Whether a late block can run for ``images`` whose input comes from external memory."""
+        """Whether a late block can run for ``images`` whose input comes from external memory: none that adds another tensor can."""
         request = Request(where=Transfer(address=0, bytes=parked), limit=self._config.bank_words, images=images, slices=self._slices)
         try:
             self._runs(block, request, _Memory())
@@ -144,10 +150,14 @@ class _Schedule:
         result: list[tuple[BlockPlan, ...]] = []
         at: Region | Transfer | None = where
         asked: list[Request] = []
-        for block in blocks:
+        places: dict[int, Region] = {}  # of tensors on chip, by identity
+        for index, block in enumerate(blocks):
+            if isinstance(at, Region):
+                places[id(block.input)] = at
             request = Request(
                 where=at, limit=limit, images=images, picture=picture, resident=resident, slices=self._slices,
-                into=into if block is blocks[-1] else None,
+                into=into if block is blocks[-1] else None, addend=None if block.adds_input else places.get(id(block.shortcut)),
+                keep=tuple(places[id(later)] for later in _addends(blocks[index + 1 :]) if id(later) in places),
             )
             try:
                 runs, at = self._runs(block, request, memory)
