@@ -30,6 +30,7 @@ from narrows.hw.top import Top, memory_timing
 from narrows.network import NarrowsError
 from narrows.sim.build import Progress, build
 from narrows.sim.sdram_chip import SdramParameters
+from narrows.sim.sources import sources
 from narrows.sim.watch import CInterval, Interval, masks, named
 
 #: Cycles simulated in one call of the library: a few tens of milliseconds, so that Ctrl-C is heard.
@@ -76,8 +77,7 @@ def board(
 
     Its host has the register port or, with ``link``, the bytes of the line (:meth:`Simulator.send`, :meth:`Simulator.receive`).
     """
-    files = sorted(Path(hw.__file__).parent.glob("*.py"))
-    key = repr((config, link, STARTUP_US, [path.read_text() for path in files]))
+    key = repr((config, link, STARTUP_US, sources(Path(hw.__file__).parent)))
     # A netlist is what a board gets, which nobody watches.
     design = LinkedTop if link else Top if netlist else partial(Top, watched=True)
     return Simulator(

@@ -20,6 +20,7 @@ from narrows.hw.config import EngineConfig
 from narrows.network import NarrowsError
 from narrows.sim.build import Progress
 from narrows.sim.netlist import SYNTHESIS
+from narrows.sim.sources import sources
 from narrows.tools import Runner, find_tool
 
 _SCRIPT = f"{SYNTHESIS}write_json yosys.json\n"
@@ -140,10 +141,9 @@ def clock_nets(netlist: dict[str, Any]) -> dict[str, list[str]]:
     return names
 
 
-def _sources() -> list[str]:
+def _sources() -> list[tuple[str, str]]:
     """The text of everything a design is made from."""
-    folders = (Path(str(hw.__file__)).parent, Path(str(boards.__file__)).parent)
-    return [path.read_text() for folder in folders for path in sorted(folder.glob("*.py"))]
+    return [text for package in (hw, boards) for text in sources(Path(str(package.__file__)).parent)]
 
 
 def _boards_version() -> str:

@@ -1,12 +1,16 @@
-"""Cycle counts that are expected, in ``cycles.json``: of every classifier the counted ones block by block, and predictions for batches.
+"""What is expected to stay as it is: cycle counts, in ``cycles.json``, and the gateware itself, in ``rtlil.json``.
 
-    python tests/replay.py        counts again and writes the file anew (``make cycles``); it says what changed
+    python tests/replay.py        counts again and writes both files anew (``make cycles``); it says what changed
+
+Cycles: of every classifier the counted ones block by block, and predictions for batches. Gateware: a hash of what Amaranth makes of
+each engine, so that moving code about is seen to change nothing.
 
 Models that are not beside the repository keep their figures.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import sys
 from collections.abc import Mapping
@@ -18,10 +22,14 @@ from rtl_runs import SHARED, counted
 from narrows import __file__ as package
 from narrows.cycles import predict
 from narrows.hw.config import ECP5_25F, ECP5_85F_WIDE, EngineConfig
+from narrows.hw.system import LinkedTop
 from narrows.importer import import_network
 from narrows.schedule import plan_network
+from narrows.sim.simulator import STARTUP_US
+from narrows.sim.verilog import to_rtlil
 
 EXPECTED = Path(__file__).with_name("cycles.json")
+GATEWARE = Path(__file__).with_name("rtlil.json")
 DATA = Path(package).parent / "data"
 
 ENGINES = {"default": EngineConfig(), "lfe5u_25f": ECP5_25F, "ulx3s_85f_wide": ECP5_85F_WIDE}
@@ -76,8 +84,15 @@ def expected_of(name: str, engine: str) -> dict[str, Any]:
     return json.loads(EXPECTED.read_text()).get(engine, {}).get(name, {}) if EXPECTED.exists() else {}
 
 
+def gateware(engine: str) -> str:
+    """A hash of the RTLIL of an engine's whole board, its link included."""
+    design = LinkedTop(config=ENGINES[engine], startup_us=STARTUP_US)
+    return hashlib.sha256(to_rtlil(design).encode()).hexdigest()
+
+
 def update() -> None:
-    """Count every network again and write the file."""
+    """Count every network again, look at every engine again and write the files."""
+    GATEWARE.write_text(json.dumps({engine: gateware(engine) for engine in ENGINES}, indent=1) + "\n")
     known = json.loads(EXPECTED.read_text()) if EXPECTED.exists() else {}
     for name, engine in RUNS:
         if not model_of(name).exists():

@@ -26,6 +26,7 @@ from narrows.plan import Plan
 from narrows.schedule import plan_network
 from narrows.sim.build import build_directory
 from narrows.sim.simulator import board
+from narrows.sim.sources import sources
 
 #: Real models and pictures, outside the repository; a test that needs one skips without the folder.
 SHARED = Path(__file__).resolve().parents[2] / "shared"
@@ -41,10 +42,8 @@ _SOURCES = Path(__file__).resolve().parents[1]
 
 def _tools_digest() -> str:
     """Of gateware and simulator, by the text they are made from."""
-    digest = hashlib.sha256()
-    for path in sorted([*_SOURCES.glob("hw/*.py"), *_SOURCES.glob("sim/*.*"), *_SOURCES.glob("sim/ecp5/*.v")]):
-        digest.update(path.name.encode() + path.read_bytes())
-    return digest.hexdigest()
+    texts = sources(_SOURCES / "hw"), sources(_SOURCES / "sim", suffixes=(".py", ".cpp", ".h", ".v"))
+    return hashlib.sha256(repr(texts).encode()).hexdigest()
 
 
 def _simulate(plan: Plan, program: Program, picture: bytes, netlist: bool) -> dict[str, Any]:

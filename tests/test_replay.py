@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 
 import pytest
-from replay import EXPECTED, RUNS, differences, expected_of, measure, model_of
+from replay import ENGINES, EXPECTED, GATEWARE, RUNS, differences, expected_of, gateware, measure, model_of
+
+from narrows.sim.sources import sources
 
 
 @pytest.mark.parametrize(("name", "engine"), RUNS)
@@ -15,6 +17,26 @@ def test_cycles_are_those_expected(name, engine):
     changed = differences(expected_of(name, engine), measure(name, engine))
     if changed:
         pytest.fail("\n".join([f"Cycles of {name} on {engine} changed. If they should, `make cycles` writes them down:", *changed]), False)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_gateware_is_what_was_expected(engine):
+    """Moving code about changes no net of it; if the gateware should change, `make cycles` writes the new hash down."""
+    assert gateware(engine) == json.loads(GATEWARE.read_text())[engine]
+
+
+def test_sources_of_any_depth_count(tmp_path):
+    """Names of simulators, netlists and recorded runs are made of these."""
+    seen = [sources(tmp_path)]
+    for path, text in ("a.py", "1"), ("a.py", "2"), ("room/a.py", "2"), ("room/cell/b.py", ""), ("room/cell/b.py", "3"):
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_text(text)
+        seen.append(sources(tmp_path))
+    (tmp_path / "a.py").rename(tmp_path / "room" / "c.py")
+    seen.append(sources(tmp_path))
+    (tmp_path / "room" / "notes.txt").write_text("no source")
+    assert len({repr(found) for found in seen}) == len(seen)
+    assert sources(tmp_path) == seen[-1]
 
 
 def test_every_run_has_its_figures():
