@@ -3,8 +3,9 @@
 A requantiser has a channel's multiplier, below two, and a layer's bounds. Both that is asked beyond can be had exactly from a
 second layer that forms each channel from itself alone, a 1x1 convolution with weights on its diagonal:
 
-- A channel with multiplier 2 or more: the first layer gives the accumulator itself, clamped to the output's range. What is clamped
-  there is clamped after the multiplication, too, if the zero point lies within the range. The second layer multiplies.
+- A channel with multiplier 2 or more, whose weights have no room for a power of two: the first layer gives the accumulator itself,
+  clamped to the output's range. What is clamped there is clamped after the multiplication, too, if the zero point lies within the
+  range. The second layer multiplies.
 - A bound b below a type's end e: one layer moves the channel up by e - b, so that the type's end is the bound, the next one back.
   A 1x1 convolution that follows needs no move back: it is a constant in its sums, so it goes into the bias.
 """
@@ -59,6 +60,7 @@ def _in_two(layer: Layer) -> list[Layer]:
     """``layer``, or where channels have shifts beyond the hardware's the two layers that give its bytes."""
     if not isinstance(layer, Conv | Depthwise):
         return [layer]
+    layer = _with_larger_weights(layer)
     requant = layer.requant
     large = _large(layer)
     if not large.any():
@@ -79,6 +81,20 @@ def _in_two(layer: Layer) -> list[Layer]:
         replace(layer, output=output, requant=first),
         replace(_conv(output, layer.output, zeros, second, layer), weights=_weights(1 << power, layer.weights.dtype)),
     ]
+
+
+def _with_larger_weights(layer: Conv | Depthwise) -> Conv | Depthwise:
+    """``layer`` with what its channels' weights have room for of shifts beyond the hardware's: a shift is a factor of every sum."""
+    power = np.clip(layer.requant.shift - MAX_SHIFT, 0, MAX_POWER)
+    largest = 127 if layer.weights.dtype == np.int8 else 255
+    power = np.where(np.abs(layer.factors()).max(axis=1) << power <= largest, power, 0)
+    if layer.weight_zero_point or not power.any():
+        return layer
+    axes = (1,) * (layer.weights.ndim - 1)
+    scale = 1 << (power if isinstance(layer, Depthwise) else power.reshape(-1, *axes))
+    weights = (layer.weights.astype(np.int64) * scale).astype(layer.weights.dtype)
+    requant = replace(layer.requant, shift=layer.requant.shift - power)
+    return replace(layer, weights=weights, bias=layer.bias << power, requant=requant)
 
 
 def _large(layer: Conv | Depthwise) -> np.ndarray:

@@ -79,10 +79,14 @@ def second_add() -> Made:
 REFUSALS = {
     "dense": (lambda: Made(8, 8, 3).conv(8, kernel=3).conv(8, kernel=3), "CONV.* 3x3 convolution .*only on the picture; inside"),
     "dilated stem": (dilated_stem, "the first convolution is dilated; train it without"),
-    "crossing": (crossing, "ADD.*not this block's input; a shortcut may join only"),
     "picture": (picture_shortcut, "ADD.*its shortcut is the picture; start with a convolution"),
     "second add": (second_add, "not part of a bottleneck"),
 }
+
+
+def test_shortcut_from_another_block():
+    *_, block = form_blocks(crossing().network())
+    assert block.shortcut is not None and not block.adds_input
 
 
 @pytest.mark.parametrize("name", REFUSALS)

@@ -113,9 +113,21 @@ def test_large_multipliers_in_two_layers(seed: int, dtype: str, power: int, kind
         output=dataclasses.replace(layer.output, zero_point=zero + made.lo), bias=layer.bias // 4000,
     )  # fmt: skip
     layers = realise([layer], layer.output)
-    assert len(layers) == 2 or not lo <= zero + made.lo <= hi or constant(layer)
+    assert len(layers) == 2 or not lo <= zero + made.lo <= hi or constant(layer) or layers[0].requant.shift.max() <= MAX_SHIFT
     picture = made.picture()
     assert np.array_equal(run_through(layers, picture), run_layer(layer, picture))
+
+
+def test_room_in_the_weights_takes_no_second_layer():
+    """That of a layer that only scales, for one."""
+    made = Made(3, 4, 5, seed=1).depthwise()
+    (layer,) = made.layers
+    requant = dataclasses.replace(layer.requant, shift=np.array([7, 2, 1, 0, -3]))
+    layer = dataclasses.replace(layer, weights=np.ones_like(layer.weights), requant=requant)
+    (larger,) = realise([layer], layer.output)
+    assert larger.requant.shift.tolist() == [1, 1, 1, 0, -3] and larger.weights[0, 0].tolist() == [64, 2, 1, 1, 1]
+    picture = made.picture()
+    assert np.array_equal(run_layer(larger, picture), run_layer(layer, picture))
 
 
 def constant(layer: Layer) -> bool:
