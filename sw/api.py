@@ -10,14 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from narrows import cycles as cycle_model
 from narrows import oracle, report_page, trace
 from narrows.board_device import Device
 from narrows.board_port import looks_like_a_port
-from narrows.compiler import Program, compile_plan
 from narrows.device import Frame, SimulatedDevice
+from narrows.golden import model_outputs, run_network, run_post, run_pre
 from narrows.golden import run_model as run_golden
-from narrows.golden import run_network, run_post, run_pre
 from narrows.hw.config import EngineConfig
 from narrows.hw.system import BAUD
 from narrows.image_input import FILTER, input_for
@@ -25,11 +23,10 @@ from narrows.importer import import_network, labels_inside
 from narrows.interpreter import real
 from narrows.network import NarrowsError, Network
 from narrows.plan import BlockPlan, Plan
-from narrows.request import DoesNotFit
 from narrows.roofline import roofline, where_time_went
 from narrows.routed import routed_clock
 from narrows.run_details import run_details
-from narrows.schedule import plan_network
+from narrows.runnable import runnable
 
 Progress = Callable[[str, float], None]
 
@@ -65,17 +62,16 @@ def run_model(
     if on == "golden":
         for path, value in inputs:
             tensors = run_golden(network.model, value)
-            outputs = [tensors[index] for index in network.model.outputs]
-            result["images"].append(_image_row(network, path, outputs, names, top))
+            result["images"].append(_image_row(network, path, model_outputs(network.model, tensors), names, top))
         return result
 
     # What does not fit is refused before anything is compiled or opened, if the engine is known.
     options = {"slices": slices, "batch": batch, "stream": stream}
-    program = build_program(network, config or EngineConfig(), **options) if config or on == "sim" else None
+    able = runnable(network, config or EngineConfig(), **options) if config or on == "sim" else None
     frames, intervals = [], []
     with Device.open(on, config=config, baud=baud, waveform=waveform, window=window, progress=progress) as device:
-        program = program or build_program(network, device.config, **options)
-        plan, predicted = program.plan, cycle_model.predict(program.plan)
+        able = able or runnable(network, device.config, **options)
+        program, plan, predicted = able.program, able.program.plan, able.predicted
         device.load(program, progress=progress)
         pictures = (run_pre(network, value) for _, value in inputs)
         paths = iter([path for path, _ in inputs])
@@ -104,18 +100,6 @@ def last_part_end(plan: Plan, frame: Frame) -> int:
     stores = {part.store for part in plan.outputs}
     last = max(index for index, run in enumerate(plan.blocks) if run.store in stores)
     return sum(block["cycles"] for block in frame.blocks[: last + 1])
-
-
-def build_program(
-    network: Network, config: EngineConfig, *, slices: int | None = None, store_blocks: bool = False, batch: int = 1, stream: bool = False,
-) -> Program:
-    """Plan (see :func:`narrows.schedule.plan_network`) and compile; what does not fit the hardware's registers is refused like
-    what does not fit its memories."""
-    plan = plan_network(network, config, slices=slices, store_blocks=store_blocks, batch=batch, stream=stream)
-    try:
-        return compile_plan(plan)
-    except ValueError as error:
-        raise DoesNotFit(f"The network does not fit this engine: {error}") from None
 
 
 def read_labels(path: Path) -> list[str]:
@@ -190,8 +174,8 @@ def plan_model(
     """The plan of ``model`` on ``config``: what each run of a block does, where it lies, what it will cost."""
     config = config or EngineConfig()
     network = import_network(model)
-    plan = build_program(network, config, slices=slices, batch=batch, stream=stream).plan
-    predicted = cycle_model.predict(plan)
+    able = runnable(network, config, slices=slices, batch=batch, stream=stream)
+    plan, predicted = able.program.plan, able.predicted
     blocks = []
     for block, cost in zip(plan.blocks, predicted, strict=True):
         shape = block.block
@@ -230,9 +214,9 @@ def check_model(
     network = import_network(model)
     if not images:
         raise NarrowsError("There is no image to check; give one with --image.")
-    program = build_program(network, config or EngineConfig(), slices=slices, store_blocks=True, batch=batch)
-    plan = program.plan
-    expected = sum(block.cycles for block in cycle_model.predict(plan))
+    able = runnable(network, config or EngineConfig(), slices=slices, store_blocks=True, batch=batch)
+    program, plan = able.program, able.program.plan
+    expected = sum(block.cycles for block in able.predicted)
     result: dict[str, Any] = {"model": str(model), "oracle": oracle.available(), "batch": plan.images, "images": [], "equal": True}
     with SimulatedDevice(program, progress=progress) as device:
         for first in range(0, len(images), plan.images):

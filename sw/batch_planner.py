@@ -10,6 +10,7 @@ from narrows.constants import groups_of
 from narrows.part_planner import PartPlanner
 from narrows.placement import even
 from narrows.plan import BlockPlan, Region
+from narrows.request import Lacks
 
 
 class BatchPlanner(PartPlanner):
@@ -34,7 +35,7 @@ class BatchPlanner(PartPlanner):
         first ones' interior. Project's weights come twice."""
         config = self._config
         if spill or self._request.keep:
-            raise ValueError("its output has no room on chip.")
+            raise Lacks("its output has no room on chip.", "activation_words", passing=True)
         interior, project = cut_after_depthwise(block)
         pixels = block.output.shape[0] * block.output.shape[1]
         early = next((n for n in range((self._images + 1) // 2, self._images) if n * pixels % config.pixels == 0), None)
@@ -52,7 +53,7 @@ class BatchPlanner(PartPlanner):
             if not filtered.overlaps(source) and filtered.end <= self._request.limit:
                 break
         else:
-            raise ValueError(f"its filtered interior of {padded} groups and the output of {early} images do not fit.")
+            raise Lacks(f"its filtered interior of {padded} groups and the output of {early} images do not fit.", "activation_words")
         request = dataclasses.replace(self._request, into=filtered)
         plan = BatchPlanner(config, interior, request, self._allocate)._plane(interior, False, slices)
         runs = [plan]
@@ -62,7 +63,7 @@ class BatchPlanner(PartPlanner):
             part = even(config, images * pixels) // config.pixels
             target = Region(base=start + at * out_groups, size=part * out_groups, groups=out_groups)
             if first and target.end > filtered.base + at * padded:
-                raise ValueError("the output of the later images has no room in the interior of the first ones.")
+                raise Lacks("the output of the later images has no room in the interior of the first ones.", "activation_words")
             where = Region(base=filtered.base + at * padded, size=part * padded, groups=padded)
             request = dataclasses.replace(self._request, where=where, into=target, images=images)
             run = BatchPlanner(config, project, request, self._allocate)._pointwise(project, False)

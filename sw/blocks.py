@@ -13,7 +13,7 @@ from typing import cast
 
 import numpy as np
 
-from narrows.network import Add, Conv, Depthwise, ImportRefused, Layer, Network, Pool, Requant, Tensor
+from narrows.network import Add, Conv, Depthwise, Layer, LayerRefused, Network, Pool, Requant, Tensor
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -81,8 +81,8 @@ def identity_conv(tensor: Tensor) -> Conv:
     )
 
 
-def _refuse(layer: Layer, reason: str, way_out: str) -> ImportRefused:
-    return ImportRefused(f"operator {layer.op} ({type(layer).__name__.upper()}, tensor {layer.output.name!r}): {reason}; {way_out}")
+def _refuse(layer: Layer, reason: str, way_out: str) -> LayerRefused:
+    return LayerRefused(layer, f"{reason}; {way_out}")
 
 
 def form_blocks(network: Network) -> tuple[Block, ...]:

@@ -46,7 +46,7 @@ def as_input(tensor: FileTensor, value: np.ndarray) -> np.ndarray:
 def run_model(
     model: Model, inputs: Mapping[int, np.ndarray] | np.ndarray, observer: Observer | None = None
 ) -> dict[int, np.ndarray]:
-    """Run every operator of ``model``; the result maps tensor index to value, constants left out.
+    """Run ``model``, operators whose results nobody reads left out; the result maps tensor index to value, constants left out.
 
     ``inputs`` maps graph input to value, or is the value of the only one. ``observer`` sees each operator with
     its output. Operators of :data:`HOST_ONLY` and what depends on them are left out. Raises
@@ -59,7 +59,7 @@ def run_model(
     if missing := set(model.inputs) - set(inputs):
         raise NarrowsError(f"{model.name}: no value for input {model.tensors[min(missing)]}")
     values = {i: as_input(model.tensors[i], inputs[i]) for i in model.inputs}
-    return run_operators(model, model.operators, values, observer)
+    return run_operators(model, model.live(model.operators), values, observer)
 
 
 def run_operators(
@@ -163,5 +163,9 @@ def run_post(network: Network, engine_output: np.ndarray) -> list[np.ndarray]:
             f"the model has {tensor.dtype} {list(tensor.shape)} there"
         )
     values = _host(network, network.post, {tensor.index: engine_output.reshape(tensor.shape)})
-    constants = {i: data for i in model.outputs if (data := model.tensors[i].data) is not None}
-    return [(constants | values)[i] for i in model.outputs]
+    return model_outputs(model, network.constants | values)
+
+
+def model_outputs(model: Model, values: Mapping[int, np.ndarray]) -> list[np.ndarray]:
+    """The model's outputs in the file's order, out of ``values`` (by tensor index) and its constants."""
+    return [value if (value := model.tensors[i].data) is not None else values[i] for i in model.outputs]

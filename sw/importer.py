@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from narrows import golden, quantization
+from narrows.advice import between_layers, unsupported
 from narrows.channelwise import realise
 from narrows.lowering import LAYERS, Lowering, Value
 from narrows.network import Add, HostOp, ImportRefused, Layer, Network, Tensor
@@ -44,7 +45,7 @@ def import_model(model: Model) -> Network:
     """Import a parsed ``.tflite``. Raises :class:`ImportRefused`."""
     _check_ends(model)
     constants, ops = _fold_constants(model)
-    ops = _live(model, ops)
+    ops = model.live(ops)
     pre, middle, post = _split(model, constants, ops)
     uses = Counter(i for op in ops for i in op.inputs if i >= 0)
     low = Lowering(model, constants, uses)
@@ -69,6 +70,7 @@ def import_model(model: Model) -> Network:
         post=tuple(HostOp(op.index, op.name) for op in post),
         notes=tuple(low.notes),
         constants=constants,
+        origins=tuple(tuple(ops) for ops in low.origins),
     )
     _check_chain(network)
     _check_host(network)
@@ -111,16 +113,6 @@ def _fold_constants(model: Model) -> tuple[dict[int, np.ndarray], list[Operator]
     return constants, rest
 
 
-def _live(model: Model, ops: list[Operator]) -> list[Operator]:
-    """Leave out the operators whose results nobody reads."""
-    needed, live = set(model.outputs), []
-    for op in reversed(ops):
-        if needed.intersection(op.outputs):
-            needed.update(op.inputs)
-            live.append(op)
-    return live[::-1]
-
-
 def _is_layer(model: Model, constants: dict[int, np.ndarray], op: Operator) -> bool:
     """Whether ``op`` belongs to the engine: a layer's operator, an ADD only of two activations."""
     if op.name != "ADD":
@@ -134,7 +126,7 @@ def _split(
     """The operators before, in and after the engine. Refuses the first one nobody runs."""
     for op in ops:
         if op.name not in LAYERS and op.name not in RULES and op.name not in POST:
-            model.refuse(op, "not supported; only classifiers of the MobileNetV1 and V2 kind can be imported")
+            model.refuse(op, unsupported(op.name))
     layers = [i for i, op in enumerate(ops) if _is_layer(model, constants, op)]
     if not layers:
         raise ImportRefused(f"{model.name}: no convolution in the model; give a quantised MobileNet classifier")
@@ -150,7 +142,7 @@ def _split(
             model.refuse(op, "can't run after the last layer; export the model without it")
     for op in middle:
         if op.name not in RULES and not _is_layer(model, constants, op):
-            model.refuse(op, "can't run between layers; export the model with it folded into the convolution before")
+            model.refuse(op, between_layers(op.name, alone=any(i in constants or model.tensors[i].data is not None for i in op.inputs)))
     return pre, middle, post
 
 
@@ -187,7 +179,7 @@ def _lower(low: Lowering, op: Operator) -> None:
     """One operator of the engine's part: a layer, or the first rule that applies."""
     call = low.call(op)
     try:
-        with np.errstate(all="ignore"):
+        with np.errstate(all="ignore"), low.recording(op):
             if op.name in LAYERS:
                 LAYERS[op.name](low, call)
             elif not any(rule(low, call) for rule in RULES[op.name]):
@@ -199,7 +191,8 @@ def _lower(low: Lowering, op: Operator) -> None:
 def _try(low: Lowering, op: Operator) -> bool:
     """Fold a clamp after the last layer if that is exact."""
     try:
-        return CLAMPS[op.name](low, low.call(op))
+        with low.recording(op):
+            return CLAMPS[op.name](low, low.call(op))
     except (ImportRefused, ValueError, OverflowError):
         return False
 
@@ -227,8 +220,8 @@ def _check_chain(network: Network) -> None:
     """Every layer reads the one before it; an ADD also any earlier one."""
     model: Model = network.model
     previous, seen = network.input, {id(network.input)}
-    for layer in network.layers:
-        op = model.operators[layer.op]
+    for layer, origin in zip(network.layers, network.origins, strict=True):
+        op = model.operators[origin[0]]
         wrong = [t for t in layer.inputs if t is not previous]
         if not any(t is previous for t in layer.inputs) or (wrong and not isinstance(layer, Add)):
             model.refuse(op, _not_a_chain(layer), layer.inputs[0].index if layer.inputs[0].index >= 0 else None)

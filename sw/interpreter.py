@@ -22,6 +22,7 @@ from narrows.golden import as_input, run_post, run_pre
 from narrows.image_input import image_layout, input_for, pixels_to_input
 from narrows.importer import import_network, labels_inside
 from narrows.network import NarrowsError, Network
+from narrows.runnable import runnable
 from narrows.tflite_file import FileTensor
 
 
@@ -46,13 +47,11 @@ class Interpreter:
     def __init__(
         self, device: Device, model: str | Path | Network, *, slices: int | None = None, progress: Progress | None = None
     ) -> None:
-        from narrows.api import build_program
-
         self._device = device
         self.network: Network = model if isinstance(model, Network) else import_network(Path(model))
         self._model = self.network.model
         self._names = None if isinstance(model, Network) else labels_inside(Path(model))
-        self.program: Program = build_program(self.network, device.config, slices=slices)
+        self.program: Program = runnable(self.network, device.config, slices=slices).program
         device.load(self.program, progress=progress)
         self.frame: Frame | None = None
         self._values: dict[int, np.ndarray] = {}

@@ -8,7 +8,8 @@ operators that have no layer of their own.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from math import prod
 from typing import Any
@@ -56,6 +57,18 @@ class Lowering:
     values: dict[int, Value] = field(default_factory=dict)
     layers: list[Layer] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    origins: list[list[int]] = field(default_factory=list)
+
+    @contextmanager
+    def recording(self, op: Operator) -> Iterator[None]:
+        """Keep in ``origins`` which layers ``op`` adds or changes meanwhile: of each layer the operators, by index, first its own."""
+        places = {value.layer for i in op.inputs if (value := self.values.get(i)) is not None and value.layer is not None}
+        before = {at: self.layers[at] for at in places}
+        yield
+        self.origins += [[] for _ in self.layers[len(self.origins) :]]
+        for at, layer in enumerate(self.layers):
+            if (at in before and layer is not before[at]) or not self.origins[at]:
+                self.origins[at].append(op.index)
 
     def call(self, op: Operator) -> Call:
         """``op`` with its constant inputs' values."""

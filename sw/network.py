@@ -174,7 +174,8 @@ class Network:
     model's input into ``input``, ``post`` the engine's ``output`` into the model's outputs. ``model`` is
     the parsed ``.tflite`` (``narrows.tflite_file``), which the host operators are run from;
     ``constants`` holds the values (by tensor index) of its constant subgraphs.
-    ``notes`` say in words what each applied graph rule did.
+    ``notes`` say in words what each applied graph rule did. ``origins``: for each layer the file's operators that it does
+    the work of, by index, first the one it was made for.
     """
 
     model: Any
@@ -185,6 +186,7 @@ class Network:
     post: tuple[HostOp, ...]
     notes: tuple[str, ...] = field(default=())
     constants: dict[int, np.ndarray] = field(default_factory=dict)
+    origins: tuple[tuple[int, ...], ...] = field(default=())
 
 
 class NarrowsError(Exception):
@@ -192,4 +194,18 @@ class NarrowsError(Exception):
 
 
 class ImportRefused(NarrowsError):
-    """The model can't be run exactly: names the operator, the tensor, the reason and the way out."""
+    """The model can't be run exactly: names the operator, the tensor, the reason and the way out.
+
+    Where it is about one operator, ``op`` is its index in the file, and ``reason`` what the message says after naming it.
+    """
+
+    op: int | None = None
+    reason: str = ""
+
+
+class LayerRefused(ImportRefused):
+    """The engine can't run ``layer`` exactly, for ``reason``, the way out included."""
+
+    def __init__(self, layer: Layer, reason: str) -> None:
+        super().__init__(f"operator {layer.name}, tensor {layer.output.index} ({layer.output.name}): {reason}")
+        self.layer, self.reason = layer, reason

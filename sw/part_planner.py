@@ -10,6 +10,7 @@ from narrows.constants import groups_of, tensor_words
 from narrows.plan import BlockPlan
 from narrows.planner import BlockPlanner
 from narrows.progress import row_steps
+from narrows.request import Lacks
 
 
 class PartPlanner(BlockPlanner):
@@ -33,7 +34,7 @@ class PartPlanner(BlockPlanner):
         memory = self._memory(self._held(block))
         output = memory.place(tensor_words(block.output, config), groups)
         if output is None:
-            raise ValueError(f"its output of {block.output.shape} has no room on chip.")
+            raise Lacks(f"its output of {block.output.shape} has no room on chip.", "activation_words", passing=True)
         size, steps = self._part_size(block, groups, depth)
         in_w, expanded = block.depthwise.inputs[0].shape[1], steps["expand_segment"]
         source, picture, load = self._source(block, memory, wanted=2 * in_w + expanded, least=2 * expanded)
@@ -51,7 +52,7 @@ class PartPlanner(BlockPlanner):
         """Groups of a run, as few runs as possible and all about the same; and its steps."""
         most = self._config.weight_words // depth
         if not most:
-            raise ValueError(f"a group's {depth} words of weights exceed the {self._config.weight_words} words of the memory.")
+            raise Lacks(f"a group's {depth} words of weights exceed the {self._config.weight_words} words of the memory.", "weight_words")
         problem: ValueError | None = None
         for count in range(-(-groups // most), groups + 1):
             size = -(-groups // count)

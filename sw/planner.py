@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -13,7 +14,8 @@ from narrows.hw.config import EngineConfig
 from narrows.placement import ActivationSpace, even, in_place, tensor_bytes
 from narrows.plan import BlockPlan, Region, Transfer, depthwise_geometry
 from narrows.progress import expand_segment, line_room, row_steps, shortcut_ring
-from narrows.request import RESIDENT_SHARE, DoesNotFit, Request
+from narrows.remedy import refusal
+from narrows.request import RESIDENT_SHARE, DoesNotFit, Lacks, Request
 
 
 class BlockPlanner:
@@ -26,7 +28,7 @@ class BlockPlanner:
 
     def plan(self) -> tuple[tuple[BlockPlan, ...], Region | Transfer]:
         """The block's runs, and where its output is then; raises :class:`DoesNotFit`."""
-        problems: list[str] = []
+        problems: list[ValueError] = []
         for way in self._ways(self._block):
             for spill in (True,) if self._request.spill else (False, True):
                 try:
@@ -34,15 +36,20 @@ class BlockPlanner:
                     for run in runs:
                         check_fields(run, self._config)
                 except ValueError as error:
-                    problems.append(str(error))
+                    problems.append(error)
                     continue
                 store = runs[-1].store
                 return runs, store if spill and store is not None else self._output(runs)
-        reasons = list(dict.fromkeys(problems))
-        raise DoesNotFit(
-            f"Block {self._block.name!r} does not fit this engine: {' '.join(reasons[:2] + reasons[2:][-1:])} "
-            f"Give the configuration more activation_words, line_words or weight_words, or use a smaller network."
-        )
+        raise refusal(self._block.name, problems, self._config, self._fits)
+
+    def _fits(self, config: EngineConfig) -> bool:
+        """Whether an engine of ``config`` takes the block."""
+        request = dataclasses.replace(self._request, limit=self._request.limit + config.bank_words - self._config.bank_words)
+        try:
+            type(self)(config, self._block, request, self._allocate).plan()
+        except (DoesNotFit, ValueError):
+            return False
+        return True
 
     def _output(self, runs: Sequence[BlockPlan]) -> Region:
         """Where the block's whole output is after ``runs``."""
@@ -105,7 +112,7 @@ class BlockPlanner:
             groups=depth, config=self._config,
         )
         if region is None:
-            raise ValueError(f"there is no room for its input of {whole} pixels in {depth} words each.")
+            raise Lacks(f"there is no room for its input of {whole} pixels in {depth} words each.", "activation_words")
         return region, picture, load
 
     def _depths(self, block: Block) -> tuple[int, int, int]:
@@ -125,7 +132,7 @@ class BlockPlanner:
         interior = groups_of(block.depthwise.output.shape[2], config)
         weights = interior * expand_depth + project_groups * project_depth
         if weights > share * config.weight_words or interior + project_groups > config.constant_words:
-            raise ValueError(f"its {weights} words of weights can't stay on chip row by row.")
+            raise Lacks(f"its {weights} words of weights can't stay on chip row by row.", "weight_words", passing=True)
         in_w = block.depthwise.inputs[0].shape[1]
         out_h, out_w, out_channels = block.output.shape
         filtered_w = block.depthwise.output.shape[1]
@@ -145,7 +152,7 @@ class BlockPlanner:
                 output = memory.place(out_whole, out_groups)
             output = output or over
             if output is None:
-                raise ValueError(f"its output of {block.output.shape} has no room on chip.")
+                raise Lacks(f"its output of {block.output.shape} has no room on chip.", "activation_words", passing=True)
             if output not in memory.taken:
                 memory.taken.append(output)
         wanted, least = 2 * in_w + expanded, 2 * expanded
@@ -162,7 +169,7 @@ class BlockPlanner:
                 groups=out_groups, config=config,
             )
             if output is None:
-                raise ValueError("there is no room for a ring of its output.")
+                raise Lacks("there is no room for a ring of its output.", "activation_words")
         filtered = None
         if block.project is not None:
             whole = even(config, filtered_w * block.depthwise.output.shape[0])
@@ -171,7 +178,7 @@ class BlockPlanner:
                 least=min(project_segment + 2 * steps["depthwise_segment"], whole), groups=interior, config=config,
             )
             if filtered is None:
-                raise ValueError("there is no room for rows of its filtered interior.")
+                raise Lacks("there is no room for rows of its filtered interior.", "activation_words")
         assert output is not None
         return self._finish(
             block, mode="rows", slices=1, slice_groups=interior, source=source, picture=picture, load=load,
@@ -187,7 +194,7 @@ class BlockPlanner:
         slice_groups = -(-interior // slices)
         padded = slices * slice_groups
         if max(slice_groups * expand_depth, project_depth) > config.weight_words:
-            raise ValueError(f"a slice of {slice_groups} groups needs more than the {config.weight_words} words of weights.")
+            raise Lacks(f"a slice of {slice_groups} groups needs more than the {config.weight_words} words of weights.", "weight_words")
         in_h, in_w, _ = block.depthwise.inputs[0].shape
         filtered_h, filtered_w, _ = block.depthwise.output.shape
         filtered_pixels = even(config, self._images * filtered_h * filtered_w)
@@ -200,15 +207,18 @@ class BlockPlanner:
         if block.project is not None:
             filtered = memory.place(filtered_pixels // config.pixels * padded, padded)
             if filtered is None:
-                raise ValueError(f"its filtered interior of {filtered_pixels} pixels and {padded} groups does not fit beside its input.")
+                raise Lacks(
+                    f"its filtered interior of {filtered_pixels} pixels and {padded} groups does not fit beside its input.",
+                    "activation_words",
+                )
         out_groups = groups_of(block.output.shape[2], config) if block.project else padded
         out_whole = even(config, self._images * block.output.shape[0] * block.output.shape[1]) // config.pixels * out_groups
         if spill:
             # A group's results span the whole plane before the next group's begin: no ring can hold them.
-            raise ValueError("its output has no room on chip.")
+            raise Lacks("its output has no room on chip.", "activation_words", passing=True)
         output = self._request.into or self._plane_output(block, memory, source, filtered, out_whole, out_groups)
         if output is None:
-            raise ValueError(f"its output of {block.output.shape} has no room on chip.")
+            raise Lacks(f"its output of {block.output.shape} has no room on chip.", "activation_words", passing=True)
         geometry = depthwise_geometry(block, slices=slices, slice_groups=slice_groups, images=self._images, segment=filtered_w)
         room = line_room(config, geometry)
         segment = expand_segment(config, geometry, room=room, wanted=even(config, min(self._images * in_h * in_w, max(in_w, 28))))
@@ -237,7 +247,7 @@ class BlockPlanner:
         _, depth, groups = self._depths(block)
         assert block.project is not None
         if depth > config.weight_words:
-            raise ValueError(f"a group's {depth} words of weights exceed the {config.weight_words} words of the memory.")
+            raise Lacks(f"a group's {depth} words of weights exceed the {config.weight_words} words of the memory.", "weight_words")
         out_h, out_w, _ = block.output.shape
         pixels = even(config, self._images * out_h * out_w)
         resident = groups * depth <= RESIDENT_SHARE * config.weight_words and groups <= config.constant_words
@@ -254,9 +264,9 @@ class BlockPlanner:
             self._request.into or memory.place(size, groups)
         )
         if spill and not resident:
-            raise ValueError("its output has no room on chip.")
+            raise Lacks("its output has no room on chip.", "activation_words", passing=True)
         if output is None:
-            raise ValueError(f"its output of {block.output.shape} has no room on chip.")
+            raise Lacks(f"its output of {block.output.shape} has no room on chip.", "activation_words", passing=True)
         return self._finish(
             block, mode="rows" if resident else "plane", slices=0, slice_groups=0, source=source, picture=picture, load=load,
             filtered=None, output=output, room=0, expand_segment=0, depthwise_segment=0, project_segment=segment, spill=spill,

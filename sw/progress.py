@@ -11,6 +11,7 @@ from narrows.hw.depthwise_geometry import DepthwiseGeometry
 from narrows.hw.line_buffer import line_slots
 from narrows.placement import even
 from narrows.plan import depthwise_geometry
+from narrows.request import Lacks
 
 
 @lru_cache(maxsize=1024)
@@ -37,7 +38,7 @@ def line_room(config: EngineConfig, geometry: DepthwiseGeometry) -> int:
     """
     rows, part = divmod(line_slots(config=config, groups=geometry.groups), geometry.in_w)
     if not rows:
-        raise ValueError(f"a row of {geometry.in_w} pixels in {geometry.groups} groups exceeds a bank of the line buffers.")
+        raise Lacks(f"a row of {geometry.in_w} pixels in {geometry.groups} groups exceeds a bank of the line buffers.", "line_words")
     return 3 * rows * geometry.in_w + part
 
 
@@ -66,8 +67,9 @@ def expand_segment(config: EngineConfig, geometry: DepthwiseGeometry, *, room: i
     while not line_buffers_suffice(geometry, room=room, segment=segment):
         if segment == config.pixels:
             rows = (geometry.kernel[0] - 1) * geometry.dilation[0] + 1
-            raise ValueError(
-                f"the line buffers' {room} pixels do not hold the {rows} rows of {geometry.in_w} that a row of its output needs."
+            raise Lacks(
+                f"the line buffers' {room} pixels do not hold the {rows} rows of {geometry.in_w} that a row of its output needs.",
+                "line_words",
             )
         segment = even(config, segment // 2)
     return segment

@@ -24,7 +24,7 @@ def print_sweep(result: Mapping[str, Any]) -> None:
     made.columns[0].justify = "left"
     made.columns[-1].min_width = 30
     for row in rows:
-        cells = [row["network"], *(_engine(row) if several else (f"{row['macs'] / 1e6:.1f}",))]
+        cells = [row["network"], *(_engine(row) if several else (f"{row['macs'] / 1e6:.1f}" if row["macs"] else "",))]
         if row["refused"] is None:
             cells += [
                 count(round(row["cycles_per_image"])), f"{row['frames_per_second']:.1f}", f"{row['utilisation']:.0%}",

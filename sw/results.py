@@ -12,15 +12,14 @@ from typing import Any
 import numpy as np
 
 from narrows import results_builds, results_text
-from narrows.api import build_program, engine_rows
+from narrows.api import engine_rows
 from narrows.bounds import Bounds, bounds_of, parts, total
-from narrows.cycles import predict
 from narrows.device import Frame, SimulatedDevice
 from narrows.hw.config import EngineConfig
-from narrows.importer import import_network
-from narrows.network import ImportRefused, NarrowsError, Network
+from narrows.network import NarrowsError, Network
 from narrows.plan import Plan
 from narrows.results_text import Measured, Section
+from narrows.runnable import runnable
 from narrows.sweep import of_paper, sweep
 
 Progress = Callable[[str, float], None]
@@ -40,8 +39,8 @@ OTHERS = "cfu_mobilenetv2"
 def measure(name: str, network: Network, way: tuple[str, int, bool], config: EngineConfig, progress: Progress | None = None) -> Measured:
     """Run ``network`` once. Raises :class:`NarrowsError` if it does not fit the engine."""
     words, batch, stream = way
-    program = build_program(network, config, batch=batch, stream=stream)
-    plan, predicted = program.plan, predict(program.plan)
+    able = runnable(network, config, batch=batch, stream=stream)
+    program, plan, predicted = able.program, able.program.plan, able.predicted
     picture = np.zeros(network.input.shape, network.input.dtype)
     with SimulatedDevice(program, progress=progress) as device:
         frame = device.run(network, picture, expected=sum(block.cycles for block in predicted), progress=progress)
@@ -66,7 +65,7 @@ def make_results(
 ) -> tuple[dict[str, Section], list[str]]:
     """The sections of the page by name, and what was left out and why.
 
-    ``models``: a folder of ``.tflite`` files; those that are no classifiers for this engine are left out, without a folder all that
+    ``models``: a folder of ``.tflite`` files; those that do not run on this engine are left out, without a folder all that
     shows published networks is. ``embedded``: run the network that comes with the program, too. ``manifests``: of builds, on whose
     engines the largest of the networks runs as well. Raises :class:`NarrowsError` for a folder that is not there.
     """
@@ -79,8 +78,8 @@ def make_results(
     networks = {}
     for path in [*(sorted(models.glob("*.tflite")) if models is not None else ()), *([EMBEDDED] if embedded else [])]:
         try:
-            networks[path.stem] = import_network(path)
-        except ImportRefused as error:
+            networks[path.stem] = runnable(path, config).network
+        except NarrowsError as error:
             left_out.append(str(error))
     jobs = [(name, way) for name in networks for way in WAYS]
     known = results_builds.known_builds(manifests) if networks else []

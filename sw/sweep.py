@@ -1,6 +1,6 @@
 """What many networks would do on many engines, by plan and cycle model: nothing is simulated.
 
-A row is a network on an engine. One that the planner refuses is a row, too, with the reason.
+A row is a network on an engine. One that does not run there, or a file that can't be imported, is a row, too, with the reason.
 """
 
 from __future__ import annotations
@@ -12,13 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from narrows.bounds import bounds_of, limit, parts, total
-from narrows.cycles import predict
 from narrows.engines import used_block_rams, used_multipliers
 from narrows.hw.config import EngineConfig
 from narrows.importer import import_network
 from narrows.network import NarrowsError, Network
 from narrows.paper import CLASSES, RESOLUTIONS, WIDTHS, mobilenet_v2
-from narrows.schedule import plan_network
+from narrows.runnable import runnable
 
 Progress = Callable[[str, float], None]
 
@@ -34,10 +33,10 @@ _PASSING = ("can't stay on chip row by row", "has no room on chip")
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Subject:
-    """A network to be swept, by its ``name``; ``width`` and ``resolution`` if it is one of the paper's."""
+    """A network to be swept, or the file it is in, by its ``name``; ``width`` and ``resolution`` if it is one of the paper's."""
 
     name: str
-    network: Network
+    network: Network | Path
     width: float | None = None
     resolution: int | None = None
 
@@ -66,7 +65,7 @@ def sweep_all(
     if models and (widths or resolutions):
         raise NarrowsError("A width and a resolution are the paper's networks'; the files named have their own.")
     if models:
-        subjects = [Subject(name=path.stem, network=import_network(path)) for path in models]
+        subjects = [Subject(name=path.stem, network=path) for path in models]
     else:
         few = board is not None
         subjects = of_paper(
@@ -94,18 +93,29 @@ def sweep(
 ) -> list[dict[str, Any]]:
     """A row for every subject on every engine, in this order.
 
-    ``batch`` and ``stream`` as of :func:`narrows.schedule.plan_network`. A row has ``network``, ``width``, ``resolution``, ``macs``, what
-    the engine takes (``engine``: its digest, ``array``, ``configuration``, ``multipliers``, ``block_rams``, ``onchip_bytes``,
-    ``clock_mhz``) and either ``refused``, a whole sentence, with ``reason``, the same shortened, or per image
-    ``cycles_per_image``, ``frames_per_second`` (at the engine's clock), ``utilisation``, ``read_bytes``, ``write_bytes``, and why no more:
-    ``limit``, the cause of most cycles, and ``shares``, the part of the cycles that went into each of :data:`narrows.bounds.CAUSES`.
+    What runs is what :func:`narrows.runnable.runnable` says; ``batch`` and ``stream`` as there. A row has ``network``, ``width``,
+    ``resolution``, ``macs`` (None of a file that can't be imported), what the engine takes (``engine``: its digest, ``array``,
+    ``configuration``, ``multipliers``, ``block_rams``, ``onchip_bytes``, ``clock_mhz``) and either ``refused``, a whole sentence, with
+    ``reason``, the same shortened, or per image ``cycles_per_image``, ``frames_per_second`` (at the engine's clock), ``utilisation``,
+    ``read_bytes``, ``write_bytes``, and why no more: ``limit``, the cause of most cycles, and ``shares``, the part of the cycles that
+    went into each of :data:`narrows.bounds.CAUSES`.
     """
     rows = []
-    for index, (subject, config) in enumerate((subject, config) for subject in subjects for config in engines):
+    networks = [_imported(subject) for subject in subjects]
+    pairs = [(subject, network, config) for subject, network in zip(subjects, networks, strict=True) for config in engines]
+    for index, (subject, network, config) in enumerate(pairs):
         if progress is not None:
-            progress(f"predicting, {subject.name} on {array_of(config)}", index / (len(subjects) * len(engines)))
-        rows.append(_row(subject, config, batch=batch, stream=stream))
+            progress(f"predicting, {subject.name} on {array_of(config)}", index / len(pairs))
+        rows.append(_row(subject, network, config, batch=batch, stream=stream))
     return rows
+
+
+def _imported(subject: Subject) -> Network | NarrowsError:
+    """The network, or why there is none."""
+    try:
+        return import_network(subject.network) if isinstance(subject.network, Path) else subject.network
+    except NarrowsError as error:
+        return error
 
 
 def array_of(config: EngineConfig) -> str:
@@ -117,9 +127,11 @@ def array_of(config: EngineConfig) -> str:
 def shortened(error: Exception) -> str:
     """Of a refusal the block and the reason that matters most, without the advice."""
     text = " ".join(str(error).split())
-    found = re.match(r"(?:Block|operator) (?P<block>'[^']*'|[^:]*?) (?:does not fit this engine|would never end): (?P<reasons>.*)", text)
+    found = re.match(r"Block (?P<block>'[^']*'|[^:]*?) (?:does not fit this engine|would never end): (?P<reasons>.*)", text)
     if found is None:
-        return _cut(text)
+        # The row says which file it is about.
+        text = re.sub(r"^[^:]*\.tflite: ", "", text)
+        return _cut(re.sub(r"^(operator \d+ [^,:]*), tensor \d+ \(.*?\): ", r"\1: ", text))
     sentences = re.split(r"(?<=\.) ", found["reasons"])
     reasons = [sentence for sentence in sentences if not sentence.startswith("Give the configuration")] or sentences
     telling = next((reason for reason in reasons if not any(words in reason for words in _PASSING)), reasons[0])
@@ -130,18 +142,20 @@ def _cut(text: str) -> str:
     return text if len(text) <= _REASON else text[: _REASON - 3].rstrip() + "..."
 
 
-def _row(subject: Subject, config: EngineConfig, *, batch: int, stream: bool) -> dict[str, Any]:
-    macs = sum(layer.macs for layer in subject.network.layers)
+def _row(subject: Subject, network: Network | NarrowsError, config: EngineConfig, *, batch: int, stream: bool) -> dict[str, Any]:
+    macs = sum(layer.macs for layer in network.layers) if isinstance(network, Network) else None
     row: dict[str, Any] = {
         "network": subject.name, "width": subject.width, "resolution": subject.resolution, "macs": macs,
         "engine": config.digest, "array": array_of(config), "configuration": asdict(config), "multipliers": used_multipliers(config),
         "block_rams": used_block_rams(config), "onchip_bytes": config.onchip_bytes, "clock_mhz": config.sdram_mhz,
     }  # fmt: skip
     try:
-        plan = plan_network(subject.network, config, batch=batch, stream=stream)
-        predicted = predict(plan)
+        if isinstance(network, NarrowsError):
+            raise network
+        able = runnable(network, config, batch=batch, stream=stream)
     except NarrowsError as error:
         return row | {"refused": " ".join(str(error).split()), "reason": shortened(error)}
+    plan, predicted = able.program.plan, able.predicted
     cycles = sum(block.cycles for block in predicted)
     causes = total(parts(bounds, block, config) for bounds, block in zip(bounds_of(plan), predicted, strict=True))
     return row | {

@@ -7,6 +7,7 @@ index, length, type, shape, scale and buffer size is checked here, so what follo
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -15,8 +16,9 @@ from typing import Any, NoReturn
 import numpy as np
 import tflite
 
+from narrows.advice import no_tflite
 from narrows.network import ImportRefused
-from narrows.tflite_options import ACTIVATIONS, DEFAULTS, OPERATOR_VERSIONS, OPTIONS, PADDINGS, REQUIRED
+from narrows.tflite_options import ACTIVATIONS, DEFAULTS, OPERATOR_VERSIONS, OPTIONS, PADDINGS, REQUIRED, builtin_code
 
 # Far above every real network; they keep a damaged file from asking for the machine's memory.
 MAX_ELEMENTS = 1 << 26
@@ -86,10 +88,25 @@ class Model:
     description: str
 
     def refuse(self, op: Operator, reason: str, tensor: int | None = None) -> NoReturn:
-        """Raise :class:`ImportRefused` naming ``op`` and ``tensor`` (its output by default)."""
+        """Raise :meth:`refusal`."""
+        raise self.refusal(op, reason, tensor)
+
+    def refusal(self, op: Operator, reason: str, tensor: int | None = None) -> ImportRefused:
+        """An :class:`ImportRefused` that names ``op`` and ``tensor`` (its output by default)."""
         about = tensor if tensor is not None else (op.outputs[0] if op.outputs else None)
         where = f", {self.tensors[about]}" if about is not None and 0 <= about < len(self.tensors) else ""
-        raise ImportRefused(f"{self.name}: {op}{where}: {reason}")
+        error = ImportRefused(f"{self.name}: {op}{where}: {reason}")
+        error.op, error.reason = op.index, reason
+        return error
+
+    def live(self, operators: Sequence[Operator]) -> list[Operator]:
+        """``operators`` without those whose results nobody reads."""
+        needed, live = set(self.outputs), []
+        for op in reversed(operators):
+            if needed.intersection(op.outputs):
+                needed.update(op.inputs)
+                live.append(op)
+        return live[::-1]
 
 
 def read_model(path: str | Path) -> Model:
@@ -109,7 +126,7 @@ def read_model(path: str | Path) -> Model:
 def parse_model(content: bytes, name: str = "model") -> Model:
     """Parse the bytes of a ``.tflite`` file; ``name`` is what messages call it. Raises :class:`ImportRefused`."""
     if len(content) < 16 or content[4:8] != b"TFL3":
-        raise ImportRefused(f"{name}: not a .tflite file (no TFL3 mark); export the model with the TFLite converter")
+        raise ImportRefused(f"{name}: {no_tflite(content)}")
     try:
         return _Parser(content, name).model()
     except (struct.error, ValueError, TypeError, IndexError, KeyError, OverflowError, AttributeError, MemoryError):
@@ -229,7 +246,7 @@ class _Parser:
         if not 0 <= table.OpcodeIndex() < codes:
             self.refuse(f"operator {index}: operator code {table.OpcodeIndex()} isn't in the file")
         code = self.root.OperatorCodes(table.OpcodeIndex())
-        number = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())
+        number = builtin_code(code)
         name = _OPERATOR_NAMES.get(number, f"operator code {number}")
         if name == "CUSTOM":
             name = self.text(code.CustomCode()) or "CUSTOM"

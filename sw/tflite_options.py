@@ -1,8 +1,13 @@
-"""What is known of each operator of the ``.tflite`` schema: its newest version, its options and their defaults."""
+"""What is known of each operator of the ``.tflite`` schema: its number, its newest version, its options and their defaults."""
 
 from __future__ import annotations
 
 from typing import Any
+
+from flatbuffers.number_types import Int32Flags
+
+#: The place of the field ``builtin_code`` in the vtable of an operator code.
+_BUILTIN_CODE = 10
 
 # The highest version of each operator whose arithmetic is known to be the one implemented here.
 OPERATOR_VERSIONS = {
@@ -59,3 +64,13 @@ OPTIONS: dict[str, tuple[str, dict[str, str]]] = {
 # Options that have no usable default: a file without them is damaged.
 REQUIRED = {"CONV_2D", "DEPTHWISE_CONV_2D", "AVERAGE_POOL_2D", "CONCATENATION", "PACK", "SOFTMAX"}
 DEFAULTS: dict[str, Any] = {"activation": "NONE", "new_shape": (), "squeeze_dims": (), "output_type": "int64"}
+
+
+def builtin_code(code: Any) -> int:
+    """The number of an operator code's operator: the larger of its old field of 8 bits and its new one, as TFLite takes it.
+
+    A writer may fill either. The accessor of the new field gives the old one's value below 127, so the field itself is read.
+    """
+    place = code._tab.Offset(_BUILTIN_CODE)
+    new = code._tab.Get(Int32Flags, place + code._tab.Pos) if place else 0
+    return max(new, code.DeprecatedBuiltinCode())

@@ -6,12 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from narrows.api import build_program, first_difference
+from narrows.api import first_difference
 from narrows.device import SimulatedDevice
 from narrows.golden import run_network
 from narrows.hw.config import EngineConfig
 from narrows.network import Network
 from narrows.plan import BlockPlan, Plan
+from narrows.runnable import build_program
 
 #: The smallest engine that takes common shapes: tensors of a few kilobytes pass through external memory.
 SMALL = EngineConfig(

@@ -15,7 +15,6 @@ from link_lines import Line, TimedLine
 from link_model import Deframer
 from made_network import Made, mobilenet_v2
 
-from narrows.api import build_program
 from narrows.board_device import Device
 from narrows.board_port import find_config
 from narrows.compiler import Program
@@ -25,6 +24,7 @@ from narrows.hw.counters import NAMES
 from narrows.link import BLOCK, Link
 from narrows.link_frame import LinkError, line_seconds
 from narrows.network import NarrowsError, Network
+from narrows.runnable import build_program
 
 WRITE_MEMORY = 4
 

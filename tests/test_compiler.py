@@ -6,11 +6,11 @@ import pytest
 from engine_runs import SMALL
 from made_network import Made, mobilenet_v2
 
-from narrows.api import build_program
 from narrows.compiler import check_fields, compile_plan
 from narrows.hw.config import EngineConfig
 from narrows.hw.program import Kind, lane_bytes, lanes
 from narrows.request import DoesNotFit
+from narrows.runnable import build_program
 from narrows.schedule import plan_network
 
 

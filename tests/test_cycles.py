@@ -18,7 +18,6 @@ from replay import BATCHES, CLASSIFIERS, model_of
 from rtl_runs import SHARED, counted, run_plan
 
 from narrows import cycles
-from narrows.api import build_program
 from narrows.compiler import compile_plan
 from narrows.cycles import BlockCycles, Deadlock, predict
 from narrows.cycles_latency import Latencies
@@ -30,6 +29,7 @@ from narrows.hw.program import Kind, lane_bytes, lanes
 from narrows.hw.sdram_timing import W9825G6KH_6
 from narrows.importer import import_model, import_network
 from narrows.plan import Plan
+from narrows.runnable import build_program
 from narrows.schedule import plan_network
 from narrows.tflite_file import parse_model
 

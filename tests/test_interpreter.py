@@ -32,7 +32,7 @@ MODEL = DATA / RECORD["model"]
 
 def device_for(model: Path) -> Device:
     """A model of the board that runs ``model``: any network, at once."""
-    from narrows.api import build_program
+    from narrows.runnable import build_program
 
     network = import_network(model)
     line = Line(EngineModel((build_program(network, SMALL), network)))
@@ -133,7 +133,7 @@ def test_two_networks_on_one_device(tmp_path: Path):
         options = {"ends": "plain", "dtype": "int8", "first": "conv", "channels": 3, "channels_first": False, "prelude": False}
         paths[-1].write_bytes(random_mobilenet(np.random.default_rng(seed), height=21, width=19, **options))
     networks = [import_network(path) for path in paths]
-    from narrows.api import build_program
+    from narrows.runnable import build_program
 
     line = Line(EngineModel(*((build_program(network, SMALL), network) for network in networks)))
     rng = np.random.default_rng(1)

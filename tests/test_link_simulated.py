@@ -9,13 +9,13 @@ import pytest
 from engine_runs import SMALL
 from made_network import Made
 
-from narrows.api import build_program
 from narrows.compiler import Program
 from narrows.device import Frame, SimulatedDevice
 from narrows.hw.counters import NAMES, WORDS
 from narrows.hw.top import Register, Status
 from narrows.link import Link
 from narrows.link_frame import LinkError
+from narrows.runnable import build_program
 from narrows.sim.link_port import LinkPort
 from narrows.sim.simulator import Simulator, board
 

@@ -14,7 +14,7 @@ from made_network import Made, mobilenet_v1, mobilenet_v2
 from rtl_runs import SHARED
 from test_planner import check_run
 
-from narrows.api import build_program, run_model, stored_difference
+from narrows.api import run_model, stored_difference
 from narrows.compiler import compile_plan
 from narrows.cycles import predict
 from narrows.device import SimulatedDevice
@@ -23,6 +23,7 @@ from narrows.hw.config import EngineConfig
 from narrows.hw.counters import BLOCKS
 from narrows.network import Tensor
 from narrows.plan import BlockPlan, Plan, Region, Transfer
+from narrows.runnable import build_program
 from narrows.schedule import plan_network
 
 #: MobileNetV2 1.0/224, and what it may take: cycles per image in a batch of four, in a stream, bytes read in the batch.

@@ -15,12 +15,12 @@ from report_runs import small_report
 from test_simulator import ADD, ADDRESS, CONTROL, COUNT, FILL, simulator
 from trace_format import overlaps, tracks, violations
 
-from narrows.api import build_program
 from narrows.board_device import Device
 from narrows.hw.config import EngineConfig
 from narrows.hw.top import Top
 from narrows.network import NarrowsError
 from narrows.run_details import run_details
+from narrows.runnable import build_program
 from narrows.sim.watch import Interval
 from narrows.trace import LINES, PAUSE, joined, trace, write_trace
 

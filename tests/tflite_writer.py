@@ -60,10 +60,14 @@ class WrittenTensor:
 
 @dataclass(eq=False)
 class Writer:
-    """Collects tensors and operators; :meth:`finish` gives the file's bytes."""
+    """Collects tensors and operators; :meth:`finish` gives the file's bytes.
+
+    ``code_fields``: which of an operator code's two fields hold its number, "old", "new" or "both".
+    """
 
     tensors: list[WrittenTensor] = field(default_factory=list)
-    operators: list[tuple[str, list[int], list[int], dict[str, Any], int]] = field(default_factory=list)
+    operators: list[tuple[str, list[int], list[int], dict[str, Any] | None, int]] = field(default_factory=list)
+    code_fields: str = "both"
 
     def tensor(
         self, shape: tuple[int, ...], dtype: str, scale: Any = None, zero_point: Any = 0, *, name: str = "",
@@ -82,11 +86,14 @@ class Writer:
 
     def operator(
         self, name: str, inputs: list[WrittenTensor | None], output: WrittenTensor, *, version: int | None = None,
-        **options: Any,
+        table: bool = True, **options: Any,
     ) -> WrittenTensor:  # fmt: skip
-        """Append an operator; options are the schema's fields in snake case, enums by name. Returns ``output``."""
+        """Append an operator; options are the schema's fields in snake case, enums by name. Returns ``output``.
+
+        ``table``: whether the file gets its option table.
+        """
         indices = [-1 if t is None else t.index for t in inputs]
-        self.operators.append((name, indices, [output.index], options, version or _VERSIONS.get(name, 1)))
+        self.operators.append((name, indices, [output.index], options if table else None, version or _VERSIONS.get(name, 1)))
         return output
 
     def finish(self, inputs: list[WrittenTensor], outputs: list[WrittenTensor]) -> bytes:
@@ -100,7 +107,7 @@ class Writer:
         name = b.CreateString("main")
         fields = {"Tensors": tensors, "Inputs": ins, "Outputs": outs, "Operators": operators, "Name": name}
         graph = _offsets(b, [_table(b, "SubGraph", fields)])
-        code_vector = _offsets(b, [_code(b, *code) for code in codes])
+        code_vector = _offsets(b, [_code(b, *code, self.code_fields) for code in codes])
         fields = {"OperatorCodes": code_vector, "Subgraphs": graph, "Buffers": _offsets(b, buffers), "Version": 3}
         b.Finish(_table(b, "Model", fields), file_identifier=b"TFL3")
         return bytes(b.Output())
@@ -152,7 +159,7 @@ def _tensor(b: flatbuffers.Builder, t: WrittenTensor) -> int:
 def _operator(b: flatbuffers.Builder, op: tuple, code: int) -> int:
     name, inputs, outputs, options, _ = op
     table, kind = None, 0
-    if name in _OPTION_TABLES:
+    if name in _OPTION_TABLES and options is not None:
         fields = {}
         for key, value in options.items():
             if isinstance(value, str):
@@ -172,10 +179,9 @@ def _operator(b: flatbuffers.Builder, op: tuple, code: int) -> int:
     return _table(b, "Operator", fields)
 
 
-def _code(b: flatbuffers.Builder, name: str, version: int) -> int:
+def _code(b: flatbuffers.Builder, name: str, version: int, filled: str) -> int:
     number = getattr(tflite.BuiltinOperator, name, tflite.BuiltinOperator.CUSTOM)
     custom = b.CreateString(name) if number == tflite.BuiltinOperator.CUSTOM else None
-    fields = {
-        "DeprecatedBuiltinCode": min(number, 127), "BuiltinCode": number, "Version": version, "CustomCode": custom
-    }  # fmt: skip
+    old, new = (None if filled == "new" else min(number, 127)), (None if filled == "old" else number)
+    fields = {"DeprecatedBuiltinCode": old, "BuiltinCode": new, "Version": version, "CustomCode": custom}
     return _table(b, "OperatorCode", fields)
