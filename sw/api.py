@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from narrows import oracle, report_page, trace
+from narrows import report_page, trace
 from narrows.board_device import Device
 from narrows.board_port import looks_like_a_port
-from narrows.device import Frame, SimulatedDevice
-from narrows.golden import model_outputs, run_network, run_post, run_pre
+from narrows.check import check_model
+from narrows.device import Frame
+from narrows.golden import model_outputs, run_post, run_pre
 from narrows.golden import run_model as run_golden
 from narrows.hw.config import EngineConfig
 from narrows.hw.system import BAUD
@@ -22,11 +23,13 @@ from narrows.image_input import FILTER, input_for
 from narrows.importer import import_network, labels_inside
 from narrows.interpreter import real
 from narrows.network import NarrowsError, Network
-from narrows.plan import BlockPlan, Plan
+from narrows.plan import Plan
 from narrows.roofline import roofline, where_time_went
 from narrows.routed import routed_clock
 from narrows.run_details import run_details
 from narrows.runnable import runnable
+
+__all__ = ["check_model", "engine_rows", "last_part_end", "plan_model", "read_labels", "run_model"]
 
 Progress = Callable[[str, float], None]
 
@@ -201,74 +204,3 @@ def plan_model(
         "predicted_utilisation": macs / (config.multipliers * cycles), "onchip_bytes": config.onchip_bytes,
         "activation_words_per_bank": config.bank_words, "clock_mhz": config.sdram_mhz,
     }
-
-
-def check_model(
-    model: Path, images: Sequence[Path], *, config: EngineConfig | None = None, slices: int | None = None, batch: int = 1,
-    progress: Progress | None = None,
-) -> dict[str, Any]:
-    """Compare every block of the gateware with the golden model, and every operator of that with the oracle if it is there.
-
-    Per image ``blocks``: name, ``equal``, and ``first_difference``: None or {position: [y, x, channel], got, expected}.
-    """
-    network = import_network(model)
-    if not images:
-        raise NarrowsError("There is no image to check; give one with --image.")
-    able = runnable(network, config or EngineConfig(), slices=slices, store_blocks=True, batch=batch)
-    program, plan = able.program, able.program.plan
-    expected = sum(block.cycles for block in able.predicted)
-    result: dict[str, Any] = {"model": str(model), "oracle": oracle.available(), "batch": plan.images, "images": [], "equal": True}
-    with SimulatedDevice(program, progress=progress) as device:
-        for first in range(0, len(images), plan.images):
-            paths = images[first : first + plan.images]
-            values = [input_for(network.model, path) for path in paths]
-            pictures = [run_pre(network, value) for value in values]
-            device.run(network, *pictures, expected=expected, progress=progress)
-            for number, (path, value) in enumerate(zip(paths, values, strict=True)):
-                golden = dict(zip((id(layer.output) for layer in network.layers), run_network(network, pictures[number]), strict=True))
-                rows = [
-                    {"name": run.block.name, "equal": difference is None, "first_difference": difference}
-                    for run in plan.blocks if run.first <= number < run.first + run.images and run.completes
-                    for difference in (stored_difference(device, run, golden, number),)
-                ]
-                operators = _check_operators(network, model, value) if oracle.available() else []
-                result["images"].append({"image": str(path), "blocks": rows, "operators": operators})
-                result["equal"] &= all(row["equal"] for row in rows + operators)
-    return result
-
-
-def stored_difference(device: SimulatedDevice, run: BlockPlan, golden: Mapping[int, np.ndarray], number: int) -> dict[str, Any] | None:
-    """Where what ``run`` stored of image ``number`` differs from the golden model's tensors (by the id of the network's), or None."""
-    found = device.tensor(run)[number - run.first]
-    wanted = golden[id(run.block.output)].reshape(run.block.output.shape)
-    return first_difference(found, wanted[..., run.stored.start : run.stored.stop])
-
-
-def first_difference(got: np.ndarray, expected: np.ndarray) -> dict[str, Any] | None:
-    """Where two tensors differ first in memory's order, or None."""
-    expected = expected.reshape(got.shape)
-    differing = np.argwhere(got != expected)
-    if not len(differing):
-        return None
-    place = tuple(differing[0])
-    return {
-        "position": [int(n) for n in place], "got": got[place].item(), "expected": expected[place].item(),
-        "differing": len(differing), "of": got.size,
-    }
-
-
-def _check_operators(network: Network, model: Path, value: np.ndarray) -> list[dict[str, Any]]:
-    """Every operator of the golden model beside the reference kernels."""
-    reference = oracle.oracle_tensors(model, value)
-    rows: list[dict[str, Any]] = []
-
-    def compare(op: Any, output: np.ndarray) -> None:
-        index = op.outputs[0]
-        if index not in reference:
-            return
-        other = reference[index].reshape(output.shape)
-        difference = None if output.tobytes() == other.tobytes() else first_difference(np.atleast_1d(output), np.atleast_1d(other))
-        rows.append({"name": f"{op.index} {op.name}", "equal": difference is None, "first_difference": difference})
-
-    run_golden(network.model, value, compare)
-    return rows

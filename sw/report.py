@@ -188,16 +188,18 @@ def print_plan(result: dict[str, Any]) -> None:
 
 
 def print_check(result: dict[str, Any]) -> None:
-    """Per image the blocks and operators that were compared, and those that differ in full."""
+    """Per image what was compared with what, and what differs in full; at the end what "equal" means."""
     out = console()
     for image in result["images"]:
         out.print(f"[bold]{escape(image['image'])}[/]")
-        _print_comparison(out, "blocks of the gateware equal the golden model", image["blocks"])
-        if image.get("operators"):
-            _print_comparison(out, "operators of the golden model equal TensorFlow Lite", image["operators"])
-    if not result["oracle"]:
-        out.print("[dim]TensorFlow Lite was not asked: ai-edge-litert is not installed (the extra `test` has it)[/]")
-    out.print("[bold green]equal, byte for byte[/]" if result["equal"] else "[bold red]different[/]")
+        for key, pair in result["compared"].items():
+            _print_comparison(out, f"{pair['what']} equal {pair['with']}", image[key])
+        if image.get("not_compared"):
+            out.print(f"    [red]not compared[/], TensorFlow Lite has no value of: {escape(', '.join(image['not_compared']))}")
+    if result["oracle_missing"]:
+        out.print(f"[yellow]TensorFlow Lite was not asked[/]: {escape(result['oracle_missing'])}")
+    words = "gateware, golden model and TensorFlow Lite" if result["oracle"] else "gateware and golden model, compared only with each other"
+    out.print(f"[bold green]equal, byte for byte[/]: {words}" if result["equal"] else "[bold red]different[/]")
 
 
 def _print_comparison(out: Console, words: str, rows: list[dict[str, Any]]) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from narrows.api import first_difference
+from narrows.check import first_difference
 from narrows.device import SimulatedDevice
 from narrows.golden import run_network
 from narrows.hw.config import EngineConfig

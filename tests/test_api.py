@@ -11,7 +11,8 @@ from engine_runs import SMALL
 from PIL import Image
 from random_mobilenet import random_mobilenet
 
-from narrows.api import check_model, first_difference, plan_model, read_labels, run_model
+from narrows.api import check_model, plan_model, read_labels, run_model
+from narrows.check import first_difference
 from narrows.hw.config import EngineConfig
 from narrows.network import NarrowsError
 

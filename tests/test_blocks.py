@@ -77,9 +77,9 @@ def second_add() -> Made:
 
 
 REFUSALS = {
-    "dense": (lambda: Made(8, 8, 3).conv(8, kernel=3).conv(8, kernel=3), "conv.* 3x3 convolution .*only on the picture; inside"),
+    "dense": (lambda: Made(8, 8, 3).conv(8, kernel=3).conv(8, kernel=3), "3x3 convolution .*only on the picture; inside"),
     "dilated stem": (dilated_stem, "the first convolution is dilated; train it without"),
-    "picture": (picture_shortcut, "add.*its shortcut is the picture; start with a convolution"),
+    "picture": (picture_shortcut, "its shortcut is the picture; start with a convolution"),
     "second add": (second_add, "not part of a bottleneck"),
 }
 

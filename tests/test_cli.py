@@ -149,13 +149,22 @@ def test_plan_tells_runs_of_a_block_apart(api) -> None:
         assert words in stdout, words
 
 
+@pytest.mark.parametrize("oracle", [True, False])
 @pytest.mark.parametrize("equal", [True, False])
-def test_check_names_the_first_difference_and_its_exit_code_tells(api, equal: bool) -> None:
+def test_check_says_what_was_compared_and_names_the_first_difference(api, equal: bool, oracle: bool) -> None:
     block = {"name": "block 9", "equal": equal, "first_difference": None if equal else DIFFERENCE}
-    api.result = {"equal": equal, "oracle": False, "images": [{"image": "cat.png", "blocks": [block], "operators": []}]}
+    image = {"image": "cat.png", "blocks": [block], "layers": [], "operators": [block] * 2, "not_compared": ["7 [PAD]"] if oracle else []}
+    keys = ("blocks", "layers", "operators") if oracle else ("blocks", "layers")
+    compared = {key: {"what": f"some {key}", "with": f"their {key}"} for key in keys}
+    missing = None if oracle else "it is not installed"
+    api.result = {"equal": equal, "oracle": oracle, "oracle_missing": missing, "compared": compared, "images": [image]}
     stdout = invoke("check", "net.tflite", "--image", "cat.png", code=0 if equal else 1).stdout
-    assert f"{int(equal)} of 1 blocks" in stdout
+    assert f"{int(equal)} of 1 some blocks equal their blocks" in stdout and "0 of 0 some layers" in stdout
+    assert ("some operators" in stdout, "not compared" in stdout and "7 [PAD]" in stdout) == (oracle, oracle)
     assert ("at [1, 2, 3]: 4, should be 5, 6 of 700 values" in stdout) == (not equal)
+    assert ("TensorFlow Lite was not asked: it is not installed" in stdout) == (not oracle)
+    assert ("byte for byte: gateware, golden model and TensorFlow Lite" in stdout) == (equal and oracle)
+    assert ("byte for byte: gateware and golden model, compared only with each other" in stdout) == (equal and not oracle)
 
 
 @pytest.mark.parametrize("command", ["run", "plan", "check"])

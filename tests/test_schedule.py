@@ -14,7 +14,8 @@ from made_network import Made, mobilenet_v1, mobilenet_v2
 from rtl_runs import SHARED
 from test_planner import check_run
 
-from narrows.api import run_model, stored_difference
+from narrows.api import run_model
+from narrows.check import stored_difference
 from narrows.compiler import compile_plan
 from narrows.cycles import predict
 from narrows.device import SimulatedDevice
