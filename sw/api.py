@@ -23,11 +23,13 @@ from narrows.image_input import FILTER, input_for
 from narrows.importer import import_network, labels_inside
 from narrows.interpreter import real
 from narrows.network import NarrowsError, Network
+from narrows.operator_table import rows_of_refused, rows_of_runnable
 from narrows.plan import Plan
 from narrows.roofline import roofline, where_time_went
 from narrows.routed import routed_clock
 from narrows.run_details import run_details
 from narrows.runnable import runnable
+from narrows.tflite_file import read_model
 
 __all__ = ["check_model", "engine_rows", "last_part_end", "plan_model", "read_labels", "run_model"]
 
@@ -174,11 +176,18 @@ def engine_rows(plan: Plan, frame: Frame, predicted: Sequence[Any]) -> dict[str,
 def plan_model(
     model: Path, *, config: EngineConfig | None = None, slices: int | None = None, batch: int = 1, stream: bool = False
 ) -> dict[str, Any]:
-    """The plan of ``model`` on ``config``: what each run of a block does, where it lies, what it will cost."""
+    """The plan of ``model`` on ``config``: what each run of a block does, where it lies, what it will cost, and where operators run.
+
+    What :class:`NarrowsError` is raised for a model that can be read has the rows of its operators, too, with all refusals found.
+    """
     config = config or EngineConfig()
-    network = import_network(model)
-    able = runnable(network, config, slices=slices, batch=batch, stream=stream)
-    plan, predicted = able.program.plan, able.predicted
+    parsed = read_model(model)
+    try:
+        able = runnable(parsed, config, slices=slices, batch=batch, stream=stream)
+    except NarrowsError as error:
+        error.operators = rows_of_refused(parsed, config, error)
+        raise
+    network, plan, predicted = able.network, able.program.plan, able.predicted
     blocks = []
     for block, cost in zip(plan.blocks, predicted, strict=True):
         shape = block.block
@@ -202,5 +211,5 @@ def plan_model(
         "host_before": [op.name for op in network.pre], "host_after": [op.name for op in network.post],
         "blocks": blocks, "macs": macs, "multipliers": config.multipliers, "predicted_cycles": cycles,
         "predicted_utilisation": macs / (config.multipliers * cycles), "onchip_bytes": config.onchip_bytes,
-        "activation_words_per_bank": config.bank_words, "clock_mhz": config.sdram_mhz,
+        "activation_words_per_bank": config.bank_words, "clock_mhz": config.sdram_mhz, "operators": rows_of_runnable(able),
     }

@@ -11,9 +11,9 @@ from typing import Annotated, Any
 
 import typer
 
-from narrows import cli_board, cli_sweep, report
+from narrows import cli_board, cli_sweep, report, report_plan
 from narrows.boards import CATALOGUE
-from narrows.cli_options import Clock, Config, Debug, Json, engine, errors, finish
+from narrows.cli_options import Clock, Config, Debug, Json, engine, errors, finish, one_line
 from narrows.config_file import load_config
 from narrows.hw.config import EngineConfig
 from narrows.network import NarrowsError
@@ -120,17 +120,25 @@ def run(
 )
 def plan(
     model: Model = None, config: Config = None, clock: Clock = None, slices: Slices = None, batch: Batch = None, stream: Stream = False,
+    every: Annotated[bool, typer.Option("--operators", help="A line for every operator of the file, however many there are.")] = False,
     json_file: Json = None, debug: Debug = False,
 ) -> None:
-    """Show how a network would run: its blocks, where they lie in memory, what they should cost.
+    """Show how a network would run: where each operator runs, the blocks, where they lie in memory, what they should cost.
 
-    Takes seconds, simulates nothing.
+    Of a network that is refused: every operator that keeps it from running, why, and what to do. Takes seconds, simulates nothing.
     """
     with errors(debug):
         from narrows.api import plan_model
 
-        result = plan_model(defaults(model, None)[0], config=engine(config, clock), slices=slices, **batches(batch, stream))
-    finish(result, json_file, report.print_plan)
+        path = defaults(model, None)[0]
+        try:
+            result = plan_model(path, config=engine(config, clock), slices=slices, **batches(batch, stream))
+        except NarrowsError as error:
+            if error.operators:
+                refused = {"model": str(path), "refused": one_line(error), "operators": error.operators}
+                finish(refused, json_file, lambda result: report_plan.print_refused(result, every=every))
+            raise
+    finish(result, json_file, lambda result: report_plan.print_plan(result, every=every))
 
 
 @app.command(epilog="[dim]Examples:[/]\n\nnarrows check\n\nnarrows check net.tflite --image cat.png")

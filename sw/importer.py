@@ -44,18 +44,18 @@ def import_network(path: str | Path) -> Network:
 def import_model(model: Model) -> Network:
     """Import a parsed ``.tflite``. Raises :class:`ImportRefused`."""
     _check_ends(model)
-    constants, ops = _fold_constants(model)
+    constants, ops = fold_constants(model)
     ops = model.live(ops)
-    pre, middle, post = _split(model, constants, ops)
+    pre, middle, post = split(model, constants, ops)
     uses = Counter(i for op in ops for i in op.inputs if i >= 0)
     low = Lowering(model, constants, uses)
     folded = len(model.operators) - len(ops)
     if folded:
         low.notes.append(f"{folded} operator{'s'[: folded > 1]} of constant or unread subgraphs left out")
-    entry = _engine_input(model, constants, middle, pre)
+    entry = engine_input(model, constants, middle, pre)
     low.values[entry.index] = Value(entry)
     for op in middle:
-        _lower(low, op)
+        lower(low, op)
     while post and post[0].name in CLAMPS and _try(low, post[0]):
         post = post[1:]
     output = _engine_output(low, post)
@@ -72,7 +72,7 @@ def import_model(model: Model) -> Network:
         constants=constants,
         origins=tuple(tuple(ops) for ops in low.origins),
     )
-    _check_chain(network)
+    check_chain(network)
     _check_host(network)
     return network
 
@@ -95,7 +95,7 @@ def _check_ends(model: Model) -> None:
         )
 
 
-def _fold_constants(model: Model) -> tuple[dict[int, np.ndarray], list[Operator]]:
+def fold_constants(model: Model) -> tuple[dict[int, np.ndarray], list[Operator]]:
     """Run the operators that depend on no input: their values, and the operators left."""
     constants: dict[int, np.ndarray] = {}
     rest, made = [], 0
@@ -120,7 +120,7 @@ def _is_layer(model: Model, constants: dict[int, np.ndarray], op: Operator) -> b
     return all(i >= 0 and i not in constants and model.tensors[i].data is None for i in op.inputs)
 
 
-def _split(
+def split(
     model: Model, constants: dict[int, np.ndarray], ops: list[Operator]
 ) -> tuple[list[Operator], list[Operator], list[Operator]]:
     """The operators before, in and after the engine. Refuses the first one nobody runs."""
@@ -151,7 +151,7 @@ def _feeds_convolutions(ops: list[Operator], pad: Operator) -> bool:
     return bool(readers) and readers <= {"CONV_2D", "DEPTHWISE_CONV_2D", "PAD", "PADV2"}
 
 
-def _engine_input(
+def engine_input(
     model: Model, constants: dict[int, np.ndarray], middle: list[Operator], pre: list[Operator]
 ) -> Tensor:
     """The one tensor the engine reads, checked to be an image of bytes."""
@@ -175,7 +175,7 @@ def _engine_input(
     return Tensor(tensor.name, tensor.index, (height, width, channels), tensor.dtype, scale, zero_point)
 
 
-def _lower(low: Lowering, op: Operator) -> None:
+def lower(low: Lowering, op: Operator) -> None:
     """One operator of the engine's part: a layer, or the first rule that applies."""
     call = low.call(op)
     try:
@@ -216,7 +216,7 @@ def _engine_output(low: Lowering, post: list[Operator]) -> Tensor:
     return output
 
 
-def _check_chain(network: Network) -> None:
+def check_chain(network: Network) -> None:
     """Every layer reads the one before it; an ADD also any earlier one."""
     model: Model = network.model
     previous, seen = network.input, {id(network.input)}

@@ -7,6 +7,7 @@ lists of host operators. Import (``narrows.importer``) produces it, the golden m
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -190,7 +191,12 @@ class Network:
 
 
 class NarrowsError(Exception):
-    """An error a user can act on: one message, shown without a traceback."""
+    """An error a user can act on: one message, shown without a traceback.
+
+    ``operators``: where a network is refused that was looked at as a whole, the rows of :mod:`narrows.operator_table`.
+    """
+
+    operators: Sequence[dict[str, Any]] = ()
 
 
 class ImportRefused(NarrowsError):

@@ -109,10 +109,6 @@ def _together(result: dict[str, Any]) -> str:
     return f"for {result['batch']} pictures at once" + (", their classifier between the next ones' blocks" if result["stream"] else "")
 
 
-def _batched(result: dict[str, Any]) -> str:
-    return f", {result['batch']} pictures at once" if result["batch"] > 1 else ""
-
-
 def _print_image(out: Console, image: dict[str, Any]) -> None:
     cycles = f" ({_count(image['cycles'])} cycles)" if "cycles" in image else ""
     out.print(f"[bold]{escape(image['image'])}[/]{cycles}")
@@ -155,36 +151,6 @@ def _legend(out: Console) -> str:
 
 def _characters(encoding: str) -> str:
     return "█▓▒·" if encoding.lower().startswith("utf") else "#w:."
-
-
-def print_plan(result: dict[str, Any]) -> None:
-    """The blocks of a plan, what the host does around them, and the predicted totals."""
-    out = console()
-    table = _table("block", "how", "in", "interior", "out", right=("M MAC", "cycles", "read", "written"))
-    for block in result["blocks"]:
-        how = block["mode"] if block["slices"] <= 1 else f"{block['mode']}, {block['slices']} slices"
-        if result["batch"] > 1:
-            last = block["first_image"] + block["images"]
-            how += f", picture {last}" if block["images"] == 1 else f", pictures {block['first_image'] + 1} to {last}"
-        first, end = block["channels"]
-        if end - first < block["output"][-1]:
-            how += f", channels {first + 1} to {end}"
-        shapes = ("x".join(map(str, block[key])) if block[key] else "" for key in ("input", "interior", "output"))
-        table.add_row(
-            escape(block["name"]), how, *shapes, f"{block['macs'] / 1e6:.2f}", _count(block["predicted_cycles"]),
-            _bytes(block["predicted_read_bytes"]), _bytes(block["predicted_write_bytes"]),
-        )  # fmt: skip
-    out.print(table)
-    for note in result["notes"]:
-        out.print(f"[dim]graph: {escape(note)}[/]")
-    cycles, clock = round(result["predicted_cycles_per_image"]), result["clock_mhz"]
-    work = f"{result['macs'] / 1e6:.2f} M MAC on {result['multipliers']} multipliers"
-    out.print(_totals([
-        ("host before, after", ", ".join(result["host_before"]) or "nothing", ", ".join(result["host_after"]) or "nothing"),
-        ("predicted cycles", _count(cycles), f"per frame, {1e6 * clock / cycles:.1f} frames per second at {clock} MHz{_batched(result)}"),
-        ("utilisation", f"{result['predicted_utilisation']:.1%}", work),
-        ("on-chip memory", _bytes(result["onchip_bytes"]), f"engine {result['engine']}"),
-    ]))  # fmt: skip
 
 
 def print_check(result: dict[str, Any]) -> None:

@@ -10,10 +10,11 @@ from pathlib import Path
 from narrows.compiler import Program, compile_plan
 from narrows.cycles import BlockCycles, predict
 from narrows.hw.config import EngineConfig
-from narrows.importer import import_network
+from narrows.importer import import_model
 from narrows.network import ImportRefused, LayerRefused, Network
 from narrows.request import DoesNotFit
 from narrows.schedule import plan_network
+from narrows.tflite_file import Model, read_model
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -26,14 +27,16 @@ class Runnable:
 
 
 def runnable(
-    model: Path | Network, config: EngineConfig, *, slices: int | None = None, store_blocks: bool = False, batch: int = 1,
+    model: Path | Model | Network, config: EngineConfig, *, slices: int | None = None, store_blocks: bool = False, batch: int = 1,
     stream: bool = False,
 ) -> Runnable:
     """Import, plan, compile and predict ``model``. Raises :class:`NarrowsError` with the first thing that can't be.
 
     The options are those of :func:`narrows.schedule.plan_network`.
     """
-    network = model if isinstance(model, Network) else import_network(model)
+    if isinstance(model, Path):
+        model = read_model(model)
+    network = model if isinstance(model, Network) else import_model(model)
     program = build_program(network, config, slices=slices, store_blocks=store_blocks, batch=batch, stream=stream)
     return Runnable(network=network, program=program, predicted=predict(program.plan))
 

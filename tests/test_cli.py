@@ -48,6 +48,7 @@ PLAN = {
     "notes": ["folded a PAD"], "host_before": [], "host_after": ["SOFTMAX"], "macs": 1_000_000, "multipliers": 152,
     "predicted_cycles": 9_000, "predicted_cycles_per_image": 9_000.0, "batch": 1, "stream": False, "predicted_utilisation": 0.7,
     "onchip_bytes": 400_000, "clock_mhz": 133, "engine": "0123456789abcdef",
+    "operators": [{"index": 0, "name": "CONV_2D", "tensor": "tensor 3 (t3)", "where": "gateware block 1", "reason": ""}],
 }  # fmt: skip
 DIFFERENCE = {"position": [1, 2, 3], "got": 4, "expected": 5, "differing": 6, "of": 700}
 
