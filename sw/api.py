@@ -88,7 +88,7 @@ def run_model(
             if traced and len(frames) == 1:
                 intervals = device.observed(frame)
             for path, output in zip(islice(paths, len(frame.outputs)), frame.outputs, strict=True):
-                row = _image_row(network, path, run_post(network, output), names, top)
+                row = _image_row(network, path, run_post(network, *output), names, top)
                 result["images"].append(row | {"cycles": frame.cycles})
     frame = frames[0]
     latency = frame.cycles + (last_part_end(plan, frame) if plan.late else 0)

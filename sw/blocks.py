@@ -46,6 +46,12 @@ class Block:
         return sum(layer.macs for layer in self.layers)
 
     @property
+    def joined(self) -> int:
+        """Pixels of the input that the first stage takes as one with all their channels; more than one only from external memory."""
+        first = self.expand or self.project
+        return 1 if first is None or self.from_picture else first.joined or 1
+
+    @property
     def shortcut(self) -> Tensor | None:
         """The tensor added to project's result."""
         if self.add is None or self.project is None:
@@ -83,6 +89,14 @@ def identity_conv(tensor: Tensor) -> Conv:
 
 def _refuse(layer: Layer, reason: str, way_out: str) -> LayerRefused:
     return LayerRefused(layer, f"{reason}; {way_out}")
+def _widened(stage: Depthwise | Pool) -> Depthwise | Pool:
+    """``stage`` with a second column of zeros where its kernel is one column of more rows than the depthwise unit takes at once."""
+    if isinstance(stage, Pool) or stage.kernel[1] > 1 or stage.kernel[0] <= 3:
+        return stage
+    zeros = np.full_like(stage.weights, stage.weight_zero_point)
+    return dataclasses.replace(stage, weights=np.concatenate([stage.weights, zeros], axis=1), kernel=(stage.kernel[0], 2))
+
+
 
 
 def form_blocks(network: Network) -> tuple[Block, ...]:
@@ -92,7 +106,8 @@ def form_blocks(network: Network) -> tuple[Block, ...]:
     for layer in layers:
         for tensor in layer.inputs:
             uses[id(tensor)] += 1
-    uses[id(network.output)] = uses.get(id(network.output), 0) + 1
+    for tensor in network.outputs:
+        uses[id(tensor)] = uses.get(id(tensor), 0) + 1
 
     def follows(index: int, kinds: type | tuple[type, ...], tensor: Tensor) -> bool:
         """Whether layer ``index`` is one of ``kinds`` and the only user of ``tensor``."""
@@ -111,11 +126,13 @@ def form_blocks(network: Network) -> tuple[Block, ...]:
         elif isinstance(layer, (Depthwise, Pool)):
             expand, identity = identity_conv(tensor), True
         if expand is not None:
-            depthwise = cast(Depthwise | Pool, layers[at])
+            depthwise = _widened(cast(Depthwise | Pool, layers[at]))
             at += 1
         last = depthwise.output if depthwise is not None else tensor
         # A pointwise layer that feeds a depthwise one is left to be that one's expand.
-        pointwise = at < len(layers) and isinstance(layers[at], Conv)
+        conv = layers[at] if at < len(layers) else None
+        # What takes several pixels as one must begin a block, which loads them so.
+        pointwise = isinstance(conv, Conv) and (depthwise is None or conv.kernel == (1, 1))
         if pointwise and (depthwise is None or follows(at, Conv, last)) and not follows(at + 1, (Depthwise, Pool), layers[at].output):
             project, at = cast(Conv, layers[at]), at + 1
             if follows(at, Add, project.output):
@@ -138,10 +155,10 @@ def _check(block: Block, picture: Tensor) -> None:
     for stage in (block.expand, block.project):
         if stage is None or (stage is first and block.from_picture):
             continue
-        if stage.kernel != (1, 1) or stage.stride != (1, 1) or any(stage.pad):
+        if stage.joined is None:
             raise _refuse(
                 stage, f"a {stage.kernel[0]}x{stage.kernel[1]} convolution with stride {stage.stride} runs only on the picture",
-                "inside the network the engine runs 1x1 and depthwise convolutions",
+                "inside the network the engine runs 1x1 and depthwise convolutions, and windows of the whole plane",
             )
     if block.from_picture and first is not None and first.dilation != (1, 1):
         raise _refuse(first, "the first convolution is dilated", "train it without dilation")

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Self, TypeVar
 import numpy as np
 
 from narrows import cycles as cycle_model
-from narrows.board_port import Board, find_config, open_board, picture_bytes, read_outputs, size_words
+from narrows.board_port import Board, find_config, open_board, picture_bytes, size_words
 from narrows.compiler import Program
 from narrows.device import Frame, Progress
 from narrows.hw.config import EngineConfig
@@ -28,6 +28,7 @@ from narrows.hw.top import Register, Status
 from narrows.link import BLOCK
 from narrows.link_frame import LinkError, line_seconds
 from narrows.network import NarrowsError, Network
+from narrows.outputs import read_outputs
 
 if TYPE_CHECKING:
     from narrows.interpreter import Interpreter
@@ -194,7 +195,7 @@ class Device:
         self._last = None
         board.start(program.address, program.words)
         self._wait(board, ahead, progress)
-        outputs = read_outputs(board, program.plan)
+        outputs = read_outputs(board.read_memory, program.plan)
         runs, words = len(program.plan.blocks), len(NAMES)
         counts = board.read_counters([run * WORDS + number for run in range(runs) for number in range(words)])
         values = [counts[run * words : (run + 1) * words] for run in range(runs)]

@@ -51,18 +51,6 @@ def size_words(count: int) -> str:
     return f"{count / 1e6:.2f} MB" if count >= 100_000 else f"{count / 1e3:.1f} KB"
 
 
-def read_outputs(board: Board, plan: Plan) -> tuple[np.ndarray, ...]:
-    """The network's output for every image, in its shape and type, put together of what the runs left in external memory."""
-    tensor = next(run.block.output for run in plan.blocks if run.store == plan.outputs[0].store)
-    result = np.zeros((plan.images, *tensor.shape), tensor.dtype)
-    for part in plan.outputs:
-        count = part.store.bytes
-        raw = np.frombuffer(board.read_memory(part.store.address, count + count % 2)[:count], tensor.dtype)
-        values = raw.reshape(part.images, *tensor.shape[:2], -1)[..., : len(part.channels)]
-        result[part.first : part.first + part.images, ..., part.channels.start : part.channels.stop] = values
-    return tuple(result)
-
-
 def looks_like_a_port(name: str) -> bool:
     """Whether ``name`` may be a serial port or the address of one: a mistyped word is not."""
     return "://" in name or "/" in name or name.upper().startswith("COM")

@@ -29,27 +29,29 @@ MAX_POWER = 6
 ONE = (1 << 30, 1)
 
 
-def realise(layers: Sequence[Layer], last: Tensor) -> list[Layer]:
-    """``layers`` in order without clips, and without shifts that have a way around; ``last`` is the tensor that leaves.
+def realise(layers: Sequence[Layer], outputs: Sequence[Tensor]) -> list[list[Layer]]:
+    """For each of ``layers`` those that do it, in order: none is a clip, or has a shift that there is a way around.
 
-    Tensors of the network keep their bytes, but for a clip's result that only a 1x1 convolution reads: that one is never formed.
+    ``outputs`` are the tensors that leave. Tensors of the network keep their bytes; a clip's result that only a 1x1 convolution reads is
+    never formed.
     """
     readers = Counter(id(tensor) for layer in layers for tensor in layer.inputs)
-    readers[id(last)] += 1
-    result: list[Layer] = []
+    readers.update(id(tensor) for tensor in outputs)
+    result: list[list[Layer]] = []
     moved: dict[int, tuple[Tensor, np.ndarray]] = {}  # by a clip's result: the tensor there is instead, and what is added to it
     for index, layer in enumerate(layers):
         if isinstance(layer, Clip):
-            source, offset = _clipped(layer, result)
+            steps, source, offset = _clipped(layer)
             follows = layers[index + 1] if index + 1 < len(layers) else None
             if _takes_offset(follows, layer.output) and readers[id(layer.output)] == 1:
                 moved[id(layer.output)] = source, offset
             else:
-                result.append(_diagonal(source, layer.output, -offset, layer))
+                steps.append(_diagonal(source, layer.output, -offset, layer))
+            result.append(steps)
         elif isinstance(layer, Conv) and id(layer.inputs[0]) in moved:
-            result += _in_two(_without_offset(layer, *moved[id(layer.inputs[0])]))
+            result.append(_in_two(_without_offset(layer, *moved[id(layer.inputs[0])])))
         else:
-            result += _in_two(layer)
+            result.append(_in_two(layer))
     return result
 
 
@@ -116,8 +118,9 @@ def _bytes(requant: Requant, acc: np.ndarray) -> np.ndarray:
 # Bounds of a channel's own.
 
 
-def _clipped(clip: Clip, result: list[Layer]) -> tuple[Tensor, np.ndarray]:
-    """Append to ``result`` what clips; the tensor that is there then, and by how much each of its channels is moved."""
+def _clipped(clip: Clip) -> tuple[list[Layer], Tensor, np.ndarray]:
+    """What clips; the tensor that is there then, and by how much each of its channels is moved."""
+    result: list[Layer] = []
     lowest, highest = type_limits(clip.output.dtype)
     source, offset = clip.inputs[0], np.zeros(len(clip.hi), np.int64)
     for bound, end in (clip.hi, highest), (clip.lo, lowest):
@@ -126,7 +129,7 @@ def _clipped(clip: Clip, result: list[Layer]) -> tuple[Tensor, np.ndarray]:
         output = replace(clip.output, name=f"{clip.output.name} (moved)", index=-1)
         result.append(_diagonal(source, output, end - bound - offset, clip))
         source, offset = output, end - bound
-    return source, offset
+    return result, source, offset
 
 
 def _diagonal(source: Tensor, output: Tensor, move: np.ndarray, layer: Layer) -> Conv:

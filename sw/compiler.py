@@ -130,7 +130,7 @@ class _BlockCompiler:
         if from_picture:
             weights = stem_weights(channels, self._config, groups=groups)
         else:
-            weights = pointwise_weights(channels, self._config, groups=groups, depth=depth)
+            weights = pointwise_weights(channels, self._config, groups=groups, depth=depth, joined=conv.joined or 1)
         if self._config.products == "fast":
             channels = fold(channels, weight_pairs(weights, channels.weight_zero_point, signed=self._signed))
         constants = pack_constants(channels, groups * self._config.outputs).reshape(groups, self._config.outputs, -1)

@@ -17,6 +17,7 @@ from narrows.hw.depthwise_fields import constant_words
 from narrows.hw.requantise import MAX_SHIFT, MIN_SHIFT
 from narrows.hw.stem_fields import stem_layout
 from narrows.network import Conv, Depthwise, ImportRefused, Pool, Tensor
+from narrows.quantization import average_multiplier
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,14 +98,8 @@ def _beyond(shift: int) -> str:
 
 
 def pool_channels(pool: Pool, count: int) -> Channels:
-    """Constants that make the depthwise unit, with weights of one, do ``pool`` over its plane of ``n`` pixels.
-
-    AVERAGE_POOL_2D divides by n rounding ties away from zero. With shift 0 a requantiser gives
-    floor(acc * M / 2^31 + 1/2), which is that for M = floor(2^31 / n) + 1: the excess of less than 2^-31 a unit of acc
-    moves no value over a boundary that lies 1 / 2n away, and decides ties outward on both sides. Proven for each n here.
-    """
+    """Constants that make the depthwise unit, with weights of one, do ``pool`` over its plane."""
     height, width, _ = pool.inputs[0].shape
-    n = height * width
     ones = np.ones(count, np.int64)
     if pool.kind == "mean":
         if not MIN_SHIFT <= pool.shift <= MAX_SHIFT:
@@ -113,11 +108,10 @@ def pool_channels(pool: Pool, count: int) -> Channels:
                 f"quantise the model again"
             )
         return Channels(ones, 0, 0 * ones, pool.multiplier * ones, pool.shift * ones)
-    multiplier, shift = ((1 << 31) // n + 1, 0) if n > 1 else (1 << 30, 1)
-    acc = np.arange(-128 * n, 255 * n + 1, dtype=np.int64)
-    expected = np.sign(acc) * ((np.abs(acc) + n // 2) // n)
-    if not np.array_equal(mbqm(acc, multiplier, shift), expected):
-        raise ImportRefused(f"operator {pool.op} (AVERAGE_POOL_2D, tensor {pool.output.name!r}): {n} pixels can't be averaged exactly")
+    try:
+        multiplier, shift = average_multiplier(height * width)
+    except ValueError as error:
+        raise ImportRefused(f"operator {pool.op} (AVERAGE_POOL_2D, tensor {pool.output.name!r}): {error}; pool a smaller plane") from None
     return Channels(ones, 0, 0 * ones, multiplier * ones, shift * ones)
 
 
@@ -141,12 +135,13 @@ def pack_constants(channels: Channels, count: int) -> np.ndarray:
     return np.frombuffer(b"".join(words), np.uint8).reshape(count, size)
 
 
-def pointwise_weights(channels: Channels, config: EngineConfig, *, groups: int, depth: int) -> np.ndarray:
-    """(groups, depth, outputs, group) bytes: the words of each output group in order of input groups."""
-    matrix = channels.weights.reshape(channels.weights.shape[0], -1)
-    zero = channels.weight_zero_point
+def pointwise_weights(channels: Channels, config: EngineConfig, *, groups: int, depth: int, joined: int = 1) -> np.ndarray:
+    """(groups, depth, outputs, group) bytes: the words of each output group in order of input groups, ``joined`` pixels in turn."""
+    count, zero = channels.weights.shape[0], channels.weight_zero_point
+    pixels = channels.weights.reshape(count * joined, -1)
+    # A pixel's channels are padded to whole groups in memory.
+    matrix = _pad(pixels.T, depth // joined * config.group, zero).T.reshape(count, -1)
     matrix = _pad(matrix, groups * config.outputs, zero)
-    matrix = _pad(matrix.T, depth * config.group, zero).T
     return np.ascontiguousarray(matrix.reshape(groups, config.outputs, depth, config.group).transpose(0, 2, 1, 3)).view(np.uint8)
 
 

@@ -11,8 +11,9 @@ import numpy as np
 from narrows.compiler import Program
 from narrows.hw.counters import NAMES, WORDS
 from narrows.hw.top import Register, Status
-from narrows.network import NarrowsError, Network, Tensor
-from narrows.plan import BlockPlan, Transfer
+from narrows.network import NarrowsError, Network
+from narrows.outputs import read_outputs, read_stored
+from narrows.plan import BlockPlan
 from narrows.sim.simulator import board
 
 #: What hears of progress: a line of words and the fraction done, 0 to 1.
@@ -24,18 +25,18 @@ _PATIENCE, _GRACE = 4, 1_000_000
 
 @dataclass(frozen=True, eq=False)
 class Frame:
-    """One run of a program: the engine's ``outputs``, one image's each (shape of the network's output tensor), ``cycles`` from the
-    start command to the last byte in external memory, and for each of the plan's runs the gateware's counters by the names of
+    """One run of a program: the engine's ``outputs``, for each image an array for each of the network's outputs, ``cycles`` from the start
+    command to the last byte in external memory, and for each of the plan's runs the gateware's counters by the names of
     :mod:`narrows.hw.counters`. A program of a stream gives the outputs of the images of its run before."""
 
-    outputs: tuple[np.ndarray, ...]
+    outputs: tuple[tuple[np.ndarray, ...], ...]
     cycles: int
     blocks: tuple[dict[str, int], ...]
 
     @property
     def output(self) -> np.ndarray:
-        """The first image's."""
-        return self.outputs[0]
+        """The first image's last output, which is the only one of most networks."""
+        return self.outputs[0][-1]
 
 
 class SimulatedDevice:
@@ -91,25 +92,12 @@ class SimulatedDevice:
             where = f"in block {plan.blocks[min(done, len(plan.blocks) - 1)].block.name!r} ({done} of {len(plan.blocks)} done)"
             what = "met a packet it does not know" if status & Status.BAD else f"did not finish in {stop.cycles} cycles"
             raise NarrowsError(f"The engine {what} {where}; please report the model and this line.")
-        return Frame(self._outputs(network), simulator.read(Register.CYCLES), self._counters())
+        return Frame(read_outputs(simulator.read_memory, plan), simulator.read(Register.CYCLES), self._counters())
 
     def tensor(self, run: BlockPlan) -> np.ndarray:
         """What a run stored to external memory: (images, height, width, ``run.stored`` channels)."""
         assert run.store is not None
-        return self._stored(run.store, run.block.output, run.images, run.stored)
-
-    def _stored(self, region: Transfer, tensor: Tensor, images: int, channels: range) -> np.ndarray:
-        raw = np.frombuffer(self._simulator.read_memory(region.address, region.bytes), tensor.dtype)
-        return raw.reshape(images, *tensor.shape[:2], -1)[..., : len(channels)].copy()
-
-    def _outputs(self, network: Network) -> tuple[np.ndarray, ...]:
-        """The network's output of every image, put together of what the runs formed."""
-        plan = self._program.plan
-        result = np.zeros((plan.images, *network.output.shape), network.output.dtype)
-        for part in plan.outputs:
-            images, channels = slice(part.first, part.first + part.images), slice(part.channels.start, part.channels.stop)
-            result[images, ..., channels] = self._stored(part.store, network.output, part.images, part.channels)
-        return tuple(result)
+        return read_stored(self._simulator.read_memory, run.store, run.block.output, run.images, run.stored)
 
     def _counters(self) -> tuple[dict[str, int], ...]:
         simulator = self._simulator

@@ -10,10 +10,10 @@ from narrows.network import Conv, Pool
 
 
 def input_words(block: Block, stage: Conv, config: EngineConfig) -> int:
-    """Words of activation memory that a result of ``stage`` is formed of: groups of input channels, or those of a patch."""
+    """Words of activation memory that a result of ``stage`` is formed of: groups of the pixels it takes, or of a patch."""
     if block.from_picture and stage is (block.expand or block.project):
         return len(stem_layout(*stage.kernel, block.input.shape[2], config.group))
-    return groups_of(stage.inputs[0].shape[2], config)
+    return (stage.joined or 1) * groups_of(stage.inputs[0].shape[2], config)
 
 
 def array_cycles(block: Block, config: EngineConfig) -> int:

@@ -14,14 +14,14 @@ import numpy as np
 
 from narrows import kernels, operators_host, operators_shape
 from narrows.arithmetic import mbqm, quantize_multiplier, requantise
-from narrows.kernels import add, average_pool, conv2d, depthwise, fully_connected, mean
+from narrows.kernels import add, average_pool, conv2d, depthwise, fully_connected, reduce
 from narrows.kernels_host import softmax
 from narrows.network import Add, Conv, Depthwise, HostOp, ImportRefused, Layer, NarrowsError, Network, Pool
 from narrows.operators import run_operator
 from narrows.tflite_file import FileTensor, Model, Operator
 
 __all__ = [
-    "add", "average_pool", "conv2d", "depthwise", "fully_connected", "mbqm", "mean", "quantize_multiplier",
+    "add", "average_pool", "conv2d", "depthwise", "fully_connected", "mbqm", "quantize_multiplier", "reduce",
     "requantise", "run_layer", "run_model", "run_network", "run_post", "run_pre", "softmax",
 ]  # fmt: skip
 
@@ -121,7 +121,7 @@ def _(layer: Pool, x: np.ndarray) -> np.ndarray:
     if layer.kind == "average":
         return kernels.average_pool(x[None], x.shape[:2], lo=layer.lo, hi=layer.hi)[0]
     constants = layer.multiplier, layer.shift, layer.zero_point, layer.lo, layer.hi
-    return kernels.mean(x[None], layer.inputs[0].zero_point, *constants, layer.output.dtype)[0]
+    return kernels.reduce(x, (0, 1), layer.inputs[0].zero_point, *constants, layer.output.dtype)
 
 
 def run_network(network: Network, image: np.ndarray) -> list[np.ndarray]:
@@ -153,17 +153,20 @@ def run_pre(network: Network, model_input: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(values[network.input.index].reshape(network.input.shape))
 
 
-def run_post(network: Network, engine_output: np.ndarray) -> list[np.ndarray]:
-    """The model's outputs, in the file's order and shapes, from the engine's output."""
+def run_post(network: Network, *engine_outputs: np.ndarray) -> list[np.ndarray]:
+    """The model's outputs, in the file's order and shapes, from the engine's, one for each of ``network.outputs``."""
     model: Model = network.model
-    tensor = model.tensors[network.output.index]
-    if engine_output.dtype.name != tensor.dtype or engine_output.size != np.prod(tensor.shape):
-        raise NarrowsError(
-            f"{tensor}: the engine's output is {engine_output.dtype} {list(engine_output.shape)}, "
-            f"the model has {tensor.dtype} {list(tensor.shape)} there"
-        )
-    values = _host(network, network.post, {tensor.index: engine_output.reshape(tensor.shape)})
-    return model_outputs(model, network.constants | values)
+    given = {id(tensor): value for tensor, value in zip(network.outputs, engine_outputs, strict=True)}
+    values: dict[int, np.ndarray] = {}
+    for index, source in network.taken.items():
+        tensor, value = model.tensors[index], given[id(source)]
+        if value.dtype.name != tensor.dtype or value.size != np.prod(tensor.shape):
+            raise NarrowsError(
+                f"{tensor}: the engine's output is {value.dtype} {list(value.shape)}, "
+                f"the model has {tensor.dtype} {list(tensor.shape)} there"
+            )
+        values[index] = value.reshape(tensor.shape)
+    return model_outputs(model, _host(network, network.post, values))
 
 
 def model_outputs(model: Model, values: Mapping[int, np.ndarray]) -> list[np.ndarray]:

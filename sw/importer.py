@@ -14,10 +14,10 @@ from pathlib import Path
 
 import numpy as np
 
-from narrows import golden, quantization
+from narrows import golden, lowering_pools, quantization
 from narrows.advice import between_layers, unsupported
 from narrows.channelwise import realise
-from narrows.lowering import LAYERS, Lowering, Value
+from narrows.lowering import LAYERS, NO_PAD, Lowering, Value
 from narrows.network import Add, HostOp, ImportRefused, Layer, Network, Tensor
 from narrows.operators import BYTES, run_operator
 from narrows.rules import CLAMPS, RULES
@@ -31,6 +31,7 @@ _HOST = {
 PRE = _HOST
 POST = _HOST | {"SOFTMAX", "LOGISTIC", "ARG_MAX", "STRIDED_SLICE"}
 
+assert lowering_pools  # imported to enter its layers
 _MAX_INPUT = 1 << 24  # elements of the model's input; far above every camera this is for
 _MAX_FOLDED = 1 << 24  # elements that folding constant subgraphs may make in all
 _MAX_LABELS = 1 << 20  # bytes
@@ -58,19 +59,20 @@ def import_model(model: Model) -> Network:
         lower(low, op)
     while post and post[0].name in CLAMPS and _try(low, post[0]):
         post = post[1:]
-    output = _engine_output(low, post)
-    layers = realise(low.layers, output)
-    output = layers[-1].output
+    taken = _engine_outputs(low, post)
+    outputs = tuple(layer.output for layer in low.layers if any(layer.output is tensor for tensor in taken.values()))
+    runnable = realise(low.layers, outputs)
     network = Network(
         model=model,
         input=entry,
-        output=output,
-        layers=tuple(layers),
+        outputs=outputs,
+        layers=tuple(layer for layers in runnable for layer in layers),
         pre=tuple(HostOp(op.index, op.name) for op in pre),
         post=tuple(HostOp(op.index, op.name) for op in post),
         notes=tuple(low.notes),
         constants=constants,
-        origins=tuple(tuple(ops) for ops in low.origins),
+        origins=tuple(tuple(ops) for layers, ops in zip(runnable, low.origins, strict=True) for _ in layers),
+        taken=taken,
     )
     check_chain(network)
     _check_host(network)
@@ -131,6 +133,8 @@ def split(
     if not layers:
         raise ImportRefused(f"{model.name}: no convolution in the model; give a quantised MobileNet classifier")
     first, last = layers[0], layers[-1]
+    ops = [*ops[:first], *_sorted(ops[first : last + 1], layers=[ops[i] for i in layers]), *ops[last + 1 :]]
+    last = max(i for i, op in enumerate(ops) if _is_layer(model, constants, op))
     while first and ops[first - 1].name in ("PAD", "PADV2") and _feeds_convolutions(ops, ops[first - 1]):
         first -= 1
     pre, middle, post = ops[:first], ops[first : last + 1], ops[last + 1 :]
@@ -144,6 +148,16 @@ def split(
         if op.name not in RULES and not _is_layer(model, constants, op):
             model.refuse(op, between_layers(op.name, alone=any(i in constants or model.tensors[i].data is not None for i in op.inputs)))
     return pre, middle, post
+
+
+def _sorted(ops: list[Operator], *, layers: list[Operator]) -> list[Operator]:
+    """``ops`` with those that no layer depends on, the host's work on an output before the last one, behind the others."""
+    needed = {i for op in layers for i in op.inputs}
+    for op in reversed(ops):
+        if needed.intersection(op.outputs):
+            needed.update(op.inputs)
+    before = [op for op in ops if op in layers or needed.intersection(op.outputs)]
+    return [*before, *(op for op in ops if op not in before)]
 
 
 def _feeds_convolutions(ops: list[Operator], pad: Operator) -> bool:
@@ -197,23 +211,27 @@ def _try(low: Lowering, op: Operator) -> bool:
         return False
 
 
-def _engine_output(low: Lowering, post: list[Operator]) -> Tensor:
-    """The last layer's output, checked to be all that the host and the caller read."""
-    model, output = low.model, low.layers[-1].output
-    read = [(i, op) for op in post for i in op.inputs if i in low.values]
+def _engine_outputs(low: Lowering, post: list[Operator]) -> dict[int, Tensor]:
+    """The layers' outputs that the host and the caller read: by the index of the tensor that they know."""
+    model = low.model
+    readers = {i: op for op in reversed(post) for i in op.inputs if i in low.values}
     written = {i for op in post for i in op.outputs}
-    for index, op in read:
-        if low.values[index].tensor is not output:
-            model.refuse(op, "reads a tensor from inside the network; only the last layer's output leaves it", index)
     for index in model.outputs:
-        inside = index in low.values and (low.values[index].tensor is not output or index != output.index)
-        if inside or (index not in written and index not in low.values and low.constant(index) is None):
-            raise ImportRefused(
-                f"{model.name}: graph output {model.tensors[index]} is inside the network; export it with one result"
-            )
-    if {i for i, _ in read} - {output.index}:
-        model.refuse(read[0][1], "reads a reshaped layer's output; export the model again")
-    return output
+        if index not in written and index not in low.values and low.constant(index) is None:
+            raise ImportRefused(f"{model.name}: graph output {model.tensors[index]} is made of the image alone; export it without")
+    taken: dict[int, Tensor] = {}
+    for index in sorted({*readers, *(i for i in model.outputs if i in low.values)}):
+        value = low.values[index]
+        reason = (
+            "is the image itself" if value.layer is None else "is a padded tensor" if value.pad != NO_PAD
+            else "is a transposed tensor" if value.channels_first else None
+        )
+        if reason is not None and index in readers:
+            model.refuse(readers[index], f"reads what {reason}; export the model without it", index)
+        if reason is not None:
+            raise ImportRefused(f"{model.name}: graph output {model.tensors[index]} {reason}; export the model without it")
+        taken[index] = value.tensor
+    return taken
 
 
 def check_chain(network: Network) -> None:
@@ -242,7 +260,7 @@ def _check_host(network: Network) -> None:
     if network.pre:
         golden.run_pre(network, np.zeros(source.shape, source.dtype))
     if network.post:
-        golden.run_post(network, np.zeros(network.output.shape, network.output.dtype))
+        golden.run_post(network, *(np.zeros(tensor.shape, tensor.dtype) for tensor in network.outputs))
 
 
 def labels_inside(path: str | Path) -> list[str] | None:

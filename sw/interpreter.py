@@ -121,7 +121,7 @@ class Interpreter:
 
     def _keep(self, frame: Frame) -> None:
         self.frame = frame
-        for index, value in zip(self._model.outputs, run_post(self.network, frame.output), strict=True):
+        for index, value in zip(self._model.outputs, run_post(self.network, *frame.outputs[0]), strict=True):
             self._values[index] = value
 
     def _answers(self, top: int) -> list[Answer]:

@@ -174,8 +174,9 @@ def average_pool(
     return np.clip(rounded, lo, hi).astype(x.dtype)
 
 
-def mean(
+def reduce(
     x: np.ndarray,
+    axes: tuple[int, ...],
     zero_point_in: int,
     multiplier: int,
     shift: int,
@@ -184,7 +185,7 @@ def mean(
     hi: int,
     dtype: str | None = None,
 ) -> np.ndarray:
-    """MEAN over height and width, ``x`` (n, h, w, c); result (n, 1, 1, c). The count is in the multiplier."""
-    count = x.shape[1] * x.shape[2]
-    acc = x.sum(axis=(1, 2), keepdims=True, dtype=np.int64) - zero_point_in * count
+    """MEAN or SUM over ``axes`` of ``x``, which stay as dimensions of 1. A mean's count is in the multiplier."""
+    count = int(np.prod([x.shape[axis] for axis in axes]))
+    acc = x.sum(axis=axes, keepdims=True, dtype=np.int64) - zero_point_in * count
     return np.clip(mbqm(acc, multiplier, shift) + zero_point, lo, hi).astype(dtype or x.dtype)

@@ -19,8 +19,8 @@ import numpy as np
 from narrows import quantization
 from narrows.blocks import identity_conv
 from narrows.kernels import Pads
-from narrows.network import Add, Conv, Depthwise, Layer, Pool, Requant, Tensor
-from narrows.operators import BYTES, Call, Convolution, addition, averaging, convolution, pooling
+from narrows.network import Add, Conv, Depthwise, Layer, Requant, Tensor
+from narrows.operators import BYTES, Call, Convolution, addition, convolution
 from narrows.tflite_file import Model, Operator
 
 NO_PAD: Pads = (0, 0, 0, 0)
@@ -117,7 +117,7 @@ def layer_name(op: Operator) -> str:
     return f"{op.index} {op.name}"
 
 
-def _image_operand(low: Lowering, call: Call) -> Value:
+def image_operand(low: Lowering, call: Call) -> Value:
     value = low.operand(call, padded=True)
     if value.shape != call.source(0).shape:
         call.refuse(
@@ -130,7 +130,7 @@ def _image_operand(low: Lowering, call: Call) -> Value:
 
 def lower_convolution(low: Lowering, call: Call) -> None:
     """CONV_2D and DEPTHWISE_CONV_2D, with the padding of PAD operators before them."""
-    c, value = convolution(call), _image_operand(low, call)
+    c, value = convolution(call), image_operand(low, call)
     pad = tuple(a + b for a, b in zip(c.pad, value.pad, strict=True))
     output = low.tensor(call, c.out_shape[1:])
     macs = prod(output.shape) * prod(c.kernel)
@@ -192,27 +192,28 @@ def _dense(c: Convolution, channels: int) -> np.ndarray:
 
 
 def lower_fully_connected(low: Lowering, call: Call) -> None:
-    """FULLY_CONNECTED as a convolution whose window is the whole plane (1x1 after pooling)."""
+    """FULLY_CONNECTED as a convolution whose window is a pixel (a dense layer that keeps the plane), some of a row, rows or the plane."""
     c, value = convolution(call), low.operand(call, channels_first=True)
     height, width, channels = value.tensor.shape
-    features, outputs = c.weights.shape[1], c.weights.shape[0]
-    if (
-        call.source(0).shape == value.shape
-        and features == channels
-        and call.op.options["keep_num_dims"]
-        and not value.channels_first
-    ):
-        window, shape = (1, 1), (height, width, outputs)
-    elif features == height * width * channels:
-        window, shape = (height, width), (1, 1, outputs)
+    outputs, features = c.weights.shape
+    pixels, rest = divmod(features, channels)
+    if rest == 0 and pixels == height * width:
+        window = (height, width)
+    elif rest or value.channels_first:
+        call.refuse(f"{features} features of a tensor of {height}x{width}x{channels}; connect whole pixels, or flatten all of them")
+    elif width % pixels == 0:
+        window = (1, pixels)
+    elif pixels % width == 0 and height * width % pixels == 0:
+        window = (pixels // width, width)
     else:
-        call.refuse(f"{features} features on a tensor of {height}x{width}x{channels}; put a global pool before it")
+        call.refuse(f"{features} features of a tensor of {height}x{width}x{channels}; connect parts of a row, or whole rows")
+    shape = (height // window[0], width // window[1], outputs)
     weights = c.weights.reshape(outputs, *window, channels)
     if value.channels_first:
         weights = c.weights.reshape(outputs, channels, *window).transpose(0, 2, 3, 1)
         low.note(call, "weights put in channels-last order")
     c = replace(c, weights=np.ascontiguousarray(weights))
-    layer = _layer(Conv, call, value.tensor, low.tensor(call, shape), c, prod(shape) * features, kernel=window)
+    layer = _layer(Conv, call, value.tensor, low.tensor(call, shape), c, prod(shape) * features, kernel=window, stride=window)
     low.append(call, layer)
 
 
@@ -231,47 +232,36 @@ def lower_add(low: Lowering, call: Call) -> None:
     )  # fmt: skip
 
 
-def lower_pool(low: Lowering, call: Call) -> None:
-    """AVERAGE_POOL_2D over the whole plane, or MEAN over height and width."""
-    value = _image_operand(low, call)
-    low.operand(call)  # refuses padding
-    height, width, channels = value.tensor.shape
-    output = low.tensor(call, (1, 1, channels))
-    if call.op.name == "MEAN":
-        kind = "mean"
-        multiplier, shift, zero_point, lo, hi = averaging(call)
-    else:
-        kind, multiplier, shift, zero_point = "average", 0, 0, output.zero_point
-        kernel, _, (top, left, _, _), lo, hi = pooling(call)
-        if call.output.shape[1:3] != (1, 1) or kernel[0] - top < height or kernel[1] - left < width:
-            call.refuse(f"a {kernel[0]}x{kernel[1]} window on {height}x{width}; pool over the whole plane")
+def append_window(
+    low: Lowering, call: Call, value: Value, shape: Sequence[int], *, kernel: tuple[int, int], stride: tuple[int, int], bias: int = 0,
+    constants: tuple[int, int, int, int, int],
+) -> None:
+    """A depthwise convolution of ``value`` to ``shape`` with weights of 1: clamp(MBQM(sum of (x - z_in) + bias) + zero_point, lo, hi) of
+    each window, by ``constants`` (multiplier, shift, zero point, lo, hi)."""
+    channels = value.tensor.shape[2]
+    multiplier, shift, *ends = constants
     low.append(
         call,
-        Pool(
-            name=layer_name(call.op), op=call.op.index, inputs=(value.tensor,), output=output, macs=0, kind=kind,
-            multiplier=multiplier, shift=shift, zero_point=zero_point, lo=lo, hi=hi,
+        Depthwise(
+            name=layer_name(call.op), op=call.op.index, inputs=(value.tensor,), output=low.tensor(call, shape), macs=0,
+            weights=np.ones((*kernel, channels), value.tensor.dtype), weight_zero_point=0, bias=np.full(channels, bias),
+            requant=Requant(np.full(channels, multiplier), np.full(channels, shift), *ends), kernel=kernel, stride=stride,
+            dilation=(1, 1), pad=NO_PAD,
         ),
     )  # fmt: skip
 
 
-def append_pointwise(low: Lowering, call: Call, multiplier: int, shift: int, zero_point: int, lo: int, hi: int) -> None:
+def append_pointwise(low: Lowering, call: Call, *constants: int) -> None:
     """An operator that maps each byte by itself, as a 1x1 depthwise convolution with weights of 1.
 
     It gives clamp(MBQM(x - z_in) + zero_point, lo, hi), which is what QUANTIZE and RELU are.
     """
     value = low.operand(call)
-    channels = value.tensor.shape[2]
-    requant = Requant(np.full(channels, multiplier), np.full(channels, shift), zero_point, lo, hi)
     call.types(call.source(0), call.output, allowed=BYTES)
-    low.append(
-        call,
-        Depthwise(
-            name=layer_name(call.op), op=call.op.index, inputs=(value.tensor,),
-            output=low.tensor(call, value.tensor.shape), macs=0, weights=np.ones((1, 1, channels), call.output.dtype),
-            weight_zero_point=0, bias=np.zeros(channels, np.int64), requant=requant, kernel=(1, 1), stride=(1, 1),
-            dilation=(1, 1), pad=NO_PAD,
-        ),
-    )  # fmt: skip
+    multiplier, shift, zero_point, lo, hi = constants
+    append_window(
+        low, call, value, value.tensor.shape, kernel=(1, 1), stride=(1, 1), constants=(multiplier, shift, zero_point, lo, hi)
+    )
 
 
 LAYERS = {
@@ -279,6 +269,4 @@ LAYERS = {
     "DEPTHWISE_CONV_2D": lower_convolution,
     "FULLY_CONNECTED": lower_fully_connected,
     "ADD": lower_add,
-    "AVERAGE_POOL_2D": lower_pool,
-    "MEAN": lower_pool,
-}
+}  # narrows.lowering_pools adds pools

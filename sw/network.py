@@ -73,7 +73,7 @@ class Layer:
 
 @dataclass(frozen=True, eq=False)
 class Conv(Layer):
-    """A convolution over all input channels. A 1x1 stride 1 one (pointwise), or FULLY_CONNECTED, has ``kernel == (1, 1)``.
+    """A convolution over all input channels. FULLY_CONNECTED is one whose window is a pixel, some whole rows or the plane.
 
     ``weights`` is the raw stored array, uint8 or int8, shape (out, kh, kw, in); the factor is
     ``weights - weight_zero_point``. ``bias`` is int64, shape (out,). ``pad`` is (top, left, bottom, right)
@@ -96,6 +96,15 @@ class Conv(Layer):
     def reach(self) -> tuple[np.ndarray, np.ndarray]:
         """:func:`accumulator_reach` of every output channel."""
         return accumulator_reach(self.factors(), self.bias, self.inputs[0])
+    @property
+    def joined(self) -> int | None:
+        """Pixels of each window, if the windows are the input cut into runs of so many pixels that follow each other: 1 for a pointwise
+        convolution, all for one over the whole plane. None for other windows."""
+        (in_h, in_w, _), (out_h, out_w, _), (kh, kw) = self.inputs[0].shape, self.output.shape, self.kernel
+        covered = (out_h * kh, out_w * kw) == (in_h, in_w) and not any(self.pad)
+        steps = zip((out_h, out_w), self.kernel, self.stride, self.dilation, strict=True)
+        beside = all((out == 1 or stride == size) and (size == 1 or dilation == 1) for out, size, stride, dilation in steps)
+        return kh * kw if covered and beside and (kh == 1 or kw == in_w) else None
 
 
 @dataclass(frozen=True, eq=False)
@@ -171,8 +180,9 @@ class HostOp:
 class Network:
     """A network ready for the engine.
 
-    ``input`` is the image tensor the engine reads and ``output`` the one it writes; ``pre`` turns the
-    model's input into ``input``, ``post`` the engine's ``output`` into the model's outputs. ``model`` is
+    ``input`` is the image tensor the engine reads and ``outputs`` are those it writes, in the order of the layers that give
+    them; ``pre`` turns the model's input into ``input``, ``post`` the engine's ``outputs`` into the model's outputs. ``taken``:
+    which output has the bytes of a tensor (by index in the file) that the caller or ``post`` reads. ``model`` is
     the parsed ``.tflite`` (``narrows.tflite_file``), which the host operators are run from;
     ``constants`` holds the values (by tensor index) of its constant subgraphs.
     ``notes`` say in words what each applied graph rule did. ``origins``: for each layer the file's operators that it does
@@ -181,13 +191,19 @@ class Network:
 
     model: Any
     input: Tensor
-    output: Tensor
+    outputs: tuple[Tensor, ...]
     layers: tuple[Layer, ...]
     pre: tuple[HostOp, ...]
     post: tuple[HostOp, ...]
     notes: tuple[str, ...] = field(default=())
     constants: dict[int, np.ndarray] = field(default_factory=dict)
     origins: tuple[tuple[int, ...], ...] = field(default=())
+    taken: dict[int, Tensor] = field(default_factory=dict)
+
+    @property
+    def output(self) -> Tensor:
+        """The last output, that of the last layer."""
+        return self.outputs[-1]
 
 
 class NarrowsError(Exception):

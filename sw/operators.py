@@ -257,24 +257,31 @@ def _average_pool(call: Call) -> np.ndarray:
     return kernels.average_pool(call.value(0), kernel, stride, pad, lo=lo, hi=hi)
 
 
-def averaging(call: Call) -> tuple[int, int, int, int, int]:
-    """Check MEAN over height and width: (multiplier, shift, zero point, lo, hi)."""
-    source = call.source(0)
-    call.types(source, call.output)
-    axes = sorted({int(a) % 4 if -4 <= int(a) < 4 else -1 for a in call.value(1).reshape(-1)[:9]})
-    if len(source.shape) != 4 or 0 in source.shape or axes != [1, 2]:
-        call.refuse(f"a mean over axes {axes} of shape {list(source.shape)}; only height and width are taken")
-    batch, height, width, channels = source.shape
-    call.expect((batch, 1, 1, channels) if call.op.options["keep_dims"] else (batch, channels))
-    multiplier, shift = quantization.mean_multiplier(source, call.output, height * width)
-    return multiplier, shift, quantization.zero_point_of(call.output), *quantization.limits(call.output.dtype)
+def reduction(call: Call) -> tuple[tuple[int, ...], tuple[int, int, int, int, int]]:
+    """Check MEAN or SUM of bytes: the axes it goes over, in order, and (multiplier, shift, zero point, lo, hi)."""
+    source, output = call.source(0), call.output
+    dtype, rank = call.types(source, output), len(call.source(0).shape)
+    axes = tuple(sorted({int(a) % rank if rank and -rank <= a < rank else -1 for a in call.value(1).reshape(-1)[:9]}))
+    if not axes or axes[0] < 0 or 0 in source.shape:
+        call.refuse(f"goes over axes {call.value(1).reshape(-1)[:9].tolist()} of shape {list(source.shape)}")
+    keep = call.op.options["keep_dims"]
+    call.expect([1 if a in axes else n for a, n in enumerate(source.shape) if keep or a not in axes])
+    if call.op.name == "SUM":
+        if dtype == "int8":
+            call.refuse(
+                "TensorFlow Lite's reference kernel sums int8 as if it were uint8 and its other kernels do not, so no result is the "
+                "right one; export a mean in its place, and multiply the weights after it"
+            )
+        pair = quantization.rescale_multiplier(source, output)
+    else:
+        pair = quantization.mean_multiplier(source, output, int(np.prod([source.shape[a] for a in axes])))
+    return axes, (*pair, quantization.zero_point_of(output), *quantization.limits(dtype))
 
 
-@operator("MEAN")
-def _mean(call: Call) -> np.ndarray:
-    constants = averaging(call)
-    result = kernels.mean(call.value(0), quantization.zero_point_of(call.source(0)), *constants)
-    return result.reshape(call.output.shape)
+@operator("MEAN", "SUM")
+def _reduce(call: Call) -> np.ndarray:
+    axes, constants = reduction(call)
+    return kernels.reduce(call.value(0), axes, quantization.zero_point_of(call.source(0)), *constants).reshape(call.output.shape)
 
 
 def addition(call: Call) -> tuple:

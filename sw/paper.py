@@ -55,7 +55,7 @@ def mobilenet_v2(width: float, resolution: int, *, classes: int = CLASSES, dtype
     made.conv("head", round_channels(HEAD * max(width, 1.0)))
     made.pool("pool")
     made.conv("classifier", classes)
-    return Network(None, made.input, made.at, tuple(made.layers), (), ())
+    return Network(None, made.input, (made.at,), tuple(made.layers), (), ())
 
 
 def parameters(network: Network) -> int:

@@ -8,7 +8,7 @@ from typing import Literal
 from narrows.blocks import Block
 from narrows.hw.config import EngineConfig
 from narrows.hw.depthwise_geometry import DepthwiseGeometry
-from narrows.network import Pool
+from narrows.network import Pool, Tensor
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,20 +120,22 @@ class BlockPlan:
         return self.slices * self.slice_groups
 
     def pixels(self, which: Literal["input", "output", "filtered"]) -> int:
-        """Pixels of a plane, all images."""
+        """Pixels of a plane, all images; of the input those taken as one count once."""
         if which == "filtered":
             stage = self.block.depthwise
             assert stage is not None
             shape = stage.output.shape
         else:
             shape = getattr(self.block, which).shape
-        return self.images * shape[0] * shape[1]
+        joined = self.block.joined if which == "input" else 1
+        return self.images * shape[0] * shape[1] // joined
 
 
 @dataclass(frozen=True, kw_only=True)
 class Output:
-    """Where a run leaves ``channels`` of the network's output for ``images`` images from number ``first`` on: ``groups`` words a pixel."""
+    """Where a run leaves ``channels`` of the network's output ``tensor`` for ``images`` images from number ``first`` on."""
 
+    tensor: Tensor
     store: Transfer
     first: int
     images: int
@@ -160,6 +162,11 @@ class Plan:
     def picture(self) -> Transfer:
         """The first image's."""
         return self.pictures[0]
+
+    @property
+    def tensors(self) -> tuple[Tensor, ...]:
+        """The network's outputs, in the order they are formed."""
+        return tuple({id(part.tensor): part.tensor for part in self.outputs}.values())
 
     @property
     def stores(self) -> tuple[Transfer, ...]:

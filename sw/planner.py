@@ -94,7 +94,7 @@ class BlockPlanner:
         self, block: Block, memory: ActivationSpace, *, wanted: int | None, least: int
     ) -> tuple[Region, Transfer | None, Transfer | None]:
         """(region, picture, load). ``wanted``/``least``: pixels of a ring, None for the whole tensor."""
-        height, width, channels = block.input.shape
+        height, width, _ = block.input.shape
         if block.from_picture:
             first = block.expand or block.project
             assert first is not None
@@ -105,7 +105,8 @@ class BlockPlanner:
             return self._where, None, None
         else:
             assert self._where is not None
-            depth, whole, picture, load = groups_of(channels, self._config), self._images * height * width, None, self._where
+            whole, picture, load = self._images * height * width // block.joined, None, self._where
+            depth = load.bytes // (whole * self._config.group)
         whole = even(self._config, whole)
         region = memory.ring(
             wanted=whole if wanted is None else min(wanted, whole), least=whole if wanted is None else min(least, whole),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from narrows.arithmetic import quantize_multiplier, round_half_away
+from narrows.arithmetic import mbqm, quantize_multiplier, round_half_away
 from narrows.network import Requant
 from narrows.network import type_limits as limits
 from narrows.tflite_file import FileTensor
@@ -87,7 +87,7 @@ def add_multipliers(a: FileTensor, b: FileTensor, output: FileTensor, *, subtrac
 
 
 def rescale_multiplier(source: FileTensor, output: FileTensor) -> tuple[int, int]:
-    """(multiplier, shift) of QUANTIZE and MEAN: s_in / s_out in doubles."""
+    """(multiplier, shift) of QUANTIZE, MEAN and SUM: s_in / s_out in doubles."""
     return quantize_multiplier(float(scale_of(source)) / float(scale_of(output)))
 
 
@@ -106,3 +106,18 @@ def mean_multiplier(source: FileTensor, output: FileTensor, count: int) -> tuple
     multiplier, shift = rescale_multiplier(source, output)
     up = min(count.bit_length() - 1, 32, 31 + shift)
     return (multiplier << up) // count, shift - up
+
+
+def average_multiplier(count: int) -> tuple[int, int]:
+    """(multiplier, shift) of AVERAGE_POOL_2D over ``count`` raw values: division by it, ties away from zero.
+
+    With shift 0 a requantiser gives floor(acc * M / 2^31 + 1/2), which is that for M = floor(2^31 / n) + 1: the excess of less than
+    2^-31 a unit of acc moves no value over a boundary that lies 1 / 2n away, and decides ties outward on both sides. Proven for
+    each count here; ValueError if it fails.
+    """
+    multiplier, shift = ((1 << 31) // count + 1, 0) if count > 1 else (1 << 30, 1)
+    acc = np.arange(-128 * count, 255 * count + 1, dtype=np.int64)
+    expected = np.sign(acc) * ((np.abs(acc) + count // 2) // count)
+    if not np.array_equal(mbqm(acc, multiplier, shift), expected):
+        raise ValueError(f"{count} pixels can't be averaged exactly")
+    return multiplier, shift

@@ -48,7 +48,7 @@ def plan_network(
 
     ``slices``: use plane mode with that many slices, or the next number that fits (None: choose). ``store_blocks``: send every
     run's output to external memory too. ``batch``: images of a batch at most; the plan has as many as pay. ``stream``: the
-    classifier runs in the background of the next batch, if it is a layer of its own after a global pool.
+    classifier runs in the background of the next batch, if it is a layer of its own after a global pool and the only output.
     """
     if batch < 1:
         raise ValueError(f"A batch has an image or more, not {batch}.")
@@ -159,6 +159,9 @@ class _Schedule:
                 into=into if block is blocks[-1] else None, addend=None if block.adds_input else places.get(id(block.shortcut)),
                 keep=tuple(places[id(later)] for later in _addends(blocks[index + 1 :]) if id(later) in places),
             )
+            if block.joined > 1 and isinstance(at, Region):
+                result[-1], at = self._parked(result[-1], images, memory)
+                request = dataclasses.replace(request, where=at)
             try:
                 runs, at = self._runs(block, request, memory)
             except DoesNotFit as problem:
@@ -175,6 +178,15 @@ class _Schedule:
             result.append(runs)
             asked.append(request)
         return [run for runs in result for run in runs]
+
+    def _parked(self, runs: tuple[BlockPlan, ...], images: int, memory: _Memory) -> tuple[tuple[BlockPlan, ...], Transfer]:
+        """A block's ``runs``, which leave its output on chip, with that in external memory too, image after image; and where."""
+        last, size = runs[-1], self._output_bytes(runs[-1])
+        place = memory.allocate(images * size)
+        return tuple(
+            dataclasses.replace(run, store=Transfer(address=place.address + run.first * size, bytes=run.images * size))
+            if run.block.output is last.block.output and run.completes else run for run in runs
+        ), place
 
     def _runs(self, block: Block, request: Request, memory: _Memory) -> tuple[tuple[BlockPlan, ...], Region | Transfer]:
         return BatchPlanner(self._config, block, request, memory.allocate).plan()
@@ -203,29 +215,33 @@ class _Schedule:
         for image in range(images):
             one = [dataclasses.replace(run, first=image, picture=run.picture and pictures[image]) for run in early]
             one[-1] = dataclasses.replace(one[-1], store=Transfer(address=parked.address + image * size, bytes=size))
-            runs += self._all_stored(one, memory) if self._store_blocks else one
+            runs += self._own_places(one, memory)
         if late:
             chain = self._chain(late, memory, limit=limit, where=parked, images=images, into=into)
-            runs += self._all_stored(chain, memory) if self._store_blocks else chain
+            runs += [self._stored(run, memory) if self._wanted(run) else run for run in chain]
         return pictures, runs
 
-    def _all_stored(self, runs: list[BlockPlan], memory: _Memory) -> list[BlockPlan]:
-        """``runs`` with every output in a place of its own, from where the next one loads what it loads."""
+    def _wanted(self, run: BlockPlan) -> bool:
+        """Whether what ``run`` forms must be in external memory after the program."""
+        return self._store_blocks or any(run.block.output is output for output in self._network.outputs)
+
+    def _own_places(self, runs: list[BlockPlan], memory: _Memory) -> list[BlockPlan]:
+        """An image's ``runs`` with every wanted output in a place of its own, from where the next one loads what it loads."""
         result: list[BlockPlan] = []
         for run in runs:
             spilled = bool(result) and run.load is not None and run.block.input is result[-1].block.output
             again = dataclasses.replace(run, load=result[-1].store if spilled else run.load)
             if run.beside and run.channels.start:
                 again = dataclasses.replace(run, load=result[-1].load)
-            is_last = run is runs[-1]
-            result.append(self._stored(again if is_last else dataclasses.replace(again, store=None), memory))
+            if self._wanted(run):
+                again = self._stored(again if run is runs[-1] else dataclasses.replace(again, store=None), memory)
+            result.append(again)
         return result
 
     def plan(self, images: int, split: int) -> Plan:
         """A batch of ``images`` whose blocks from ``split`` on run for all of them at once."""
-        memory, last = _Memory(), self._blocks[-1].output
+        memory = _Memory()
         pictures, runs = self._batch(images, split, self._blocks[split:], memory, limit=self._config.bank_words)
-        runs = [self._stored(run, memory) if run.block.output is last else run for run in runs]
         return self._plan(images, pictures, runs, memory, late=False)
 
     def _plan(self, images: int, pictures: tuple[Transfer, ...], runs: list[BlockPlan], memory: _Memory, *, late: bool) -> Plan:
@@ -234,10 +250,9 @@ class _Schedule:
                 f"The network does not fit this engine: it takes {len(runs)} runs of blocks, the engine counts {BLOCKS}. "
                 f"Give the configuration more activation_words or weight_words, or use a smaller network."
             )
-        last = self._blocks[-1].output
         outputs = tuple(
-            Output(store=run.store, first=run.first, images=run.images, channels=run.stored)
-            for run in runs if run.block.output is last and run.store is not None
+            Output(tensor=run.block.output, store=run.store, first=run.first, images=run.images, channels=run.stored)
+            for run in runs if run.store is not None and any(run.block.output is output for output in self._network.outputs)
         )
         return Plan(
             config=self._config, blocks=tuple(runs), images=images, pictures=pictures, outputs=outputs, late=late,
@@ -245,9 +260,14 @@ class _Schedule:
         )
 
     def stream(self, images: int, split: int) -> Plan | None:
-        """A batch with the classifier of the batch before between its blocks; ``None`` if there is no such classifier, or no room."""
+        """A batch with the classifier of the batch before between its blocks; ``None`` if there is no such classifier, or no room.
+
+        The outputs are those of the batch before: so there must be no other.
+        """
         last = self._blocks[-1]
         if not isinstance(last.depthwise, Pool) or last.project is None or last.add is not None or last.from_picture:
+            return None
+        if len(self._network.outputs) > 1:
             return None
         config = self._config
         head, classifier = cut_after_depthwise(last)

@@ -14,7 +14,7 @@ OPERATOR_VERSIONS = {
     "ADD": 5, "ARG_MAX": 4, "AVERAGE_POOL_2D": 3, "CAST": 7, "CONCATENATION": 4, "CONV_2D": 8, "DEPTHWISE_CONV_2D": 7,
     "DEQUANTIZE": 6, "DIV": 2, "EXPAND_DIMS": 1, "FILL": 4, "FULLY_CONNECTED": 13, "GATHER": 7, "LOGISTIC": 3, "MAXIMUM": 4, "MEAN": 3,
     "MINIMUM": 4, "MUL": 7, "PACK": 4, "PAD": 4, "PADV2": 4, "QUANTIZE": 3, "REDUCE_PROD": 2, "RELU": 3, "RELU6": 3, "RELU_N1_TO_1": 3,
-    "RESHAPE": 1, "RESIZE_BILINEAR": 4, "SHAPE": 1, "SOFTMAX": 3, "SQUEEZE": 2, "STRIDED_SLICE": 8, "SUB": 5,
+    "RESHAPE": 1, "RESIZE_BILINEAR": 4, "SHAPE": 1, "SOFTMAX": 3, "SQUEEZE": 2, "STRIDED_SLICE": 8, "SUB": 5, "SUM": 2,
     "TILE": 3, "TRANSPOSE": 6,
 }  # fmt: skip
 
@@ -40,6 +40,7 @@ OPTIONS: dict[str, tuple[str, dict[str, str]]] = {
     "CONCATENATION": ("ConcatenationOptions", _ACTIVATION | {"axis": "Axis"}),
     "SOFTMAX": ("SoftmaxOptions", {"beta": "Beta"}),
     "MEAN": ("ReducerOptions", {"keep_dims": "KeepDims"}),
+    "SUM": ("ReducerOptions", {"keep_dims": "KeepDims"}),
     "REDUCE_PROD": ("ReducerOptions", {"keep_dims": "KeepDims"}),
     "GATHER": ("GatherOptions", {"axis": "Axis", "batch_dims": "BatchDims"}),
     "RESHAPE": ("ReshapeOptions", {"new_shape": "NewShapeAsNumpy"}),

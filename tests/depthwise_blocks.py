@@ -11,7 +11,7 @@ from narrows.hw.depthwise_fields import depthwise_fields
 from narrows.hw.depthwise_geometry import NO_RING, DepthwiseGeometry, constant_words
 from narrows.hw.line_buffer import line_fields
 from narrows.hw.requantise import channel_constants
-from narrows.kernels import average_pool, depthwise, mean
+from narrows.kernels import average_pool, depthwise, reduce
 from narrows.network import Requant
 
 #: Paces of the harness that let a block end soon.
@@ -123,7 +123,7 @@ class Block:
             self.y = average_pool(self.x, (shape.in_h, shape.in_w), lo=lo, hi=hi)
         elif kind == "mean":
             multiplier += int(rng.integers(1 << 28, 1 << 31)) // count
-            self.y = mean(self.x, zero_in, int(multiplier[0]), 0, zero_out, lo, hi)
+            self.y = reduce(self.x, (1, 2), zero_in, int(multiplier[0]), 0, zero_out, lo, hi)
         else:
             info = np.iinfo(self.case["dtype"])
             weights = rng.integers(info.min, info.max + 1, (*shape.kernel, self.channels)).astype(self.case["dtype"])

@@ -59,7 +59,7 @@ class Made:
 
     def network(self) -> Network:
         """What was built."""
-        return Network(None, self.input, self.at, tuple(self.layers), (), ())
+        return Network(None, self.input, (self.at,), tuple(self.layers), (), ())
 
     def picture(self) -> np.ndarray:
         """Random pixels."""

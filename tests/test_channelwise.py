@@ -112,7 +112,7 @@ def test_large_multipliers_in_two_layers(seed: int, dtype: str, power: int, kind
         layer, requant=dataclasses.replace(layer.requant, shift=shift, lo=lo, hi=hi, zero_point=zero + made.lo),
         output=dataclasses.replace(layer.output, zero_point=zero + made.lo), bias=layer.bias // 4000,
     )  # fmt: skip
-    layers = realise([layer], layer.output)
+    (layers,) = realise([layer], [layer.output])
     assert len(layers) == 2 or not lo <= zero + made.lo <= hi or constant(layer) or layers[0].requant.shift.max() <= MAX_SHIFT
     picture = made.picture()
     assert np.array_equal(run_through(layers, picture), run_layer(layer, picture))
@@ -124,7 +124,7 @@ def test_room_in_the_weights_takes_no_second_layer():
     (layer,) = made.layers
     requant = dataclasses.replace(layer.requant, shift=np.array([7, 2, 1, 0, -3]))
     layer = dataclasses.replace(layer, weights=np.ones_like(layer.weights), requant=requant)
-    (larger,) = realise([layer], layer.output)
+    ((larger,),) = realise([layer], [layer.output])
     assert larger.requant.shift.tolist() == [1, 1, 1, 0, -3] and larger.weights[0, 0].tolist() == [64, 2, 1, 1, 1]
     picture = made.picture()
     assert np.array_equal(run_layer(larger, picture), run_layer(layer, picture))
@@ -151,7 +151,7 @@ def test_multipliers_beyond_are_refused():
     (layer,) = made.layers
     shift = np.full(6, 8)
     layer = dataclasses.replace(layer, requant=dataclasses.replace(layer.requant, shift=shift))
-    assert realise([layer], layer.output) == [layer]
+    assert realise([layer], [layer.output]) == [[layer]]
     with pytest.raises(ImportRefused, match=r"multiplier of 128 or more"):
         settle(layer)
 
@@ -172,7 +172,7 @@ def test_clips_of_channels(lo: int, hi: int, follows: str):
     elif follows == "depthwise":
         made.depthwise()
     last = clip.output if follows == "both" else made.at
-    layers = realise(made.layers, last)
+    layers = [step for steps in realise(made.layers, [last]) for step in steps]
     picture = made.picture()
     values = {id(source): picture}
     for layer in layers:
@@ -186,5 +186,5 @@ def test_clips_of_channels(lo: int, hi: int, follows: str):
 def test_unchanged_networks():
     """A network without any of that keeps its very layers."""
     made = Made(9, 7, 3).conv(8, kernel=3, stride=2).block(8, residual=True)
-    assert realise(made.layers, made.at) == made.layers
+    assert realise(made.layers, [made.at]) == [[layer] for layer in made.layers]
     assert run_network(made.network(), made.picture())[-1].shape == made.at.shape

@@ -18,7 +18,7 @@ from narrows import golden, oracle
 from narrows.arithmetic import mbqm, quantize_multiplier, requantise, round_half_away
 from narrows.image_input import input_for
 from narrows.importer import import_model, import_network
-from narrows.kernels import average_pool, conv2d, depthwise, mean, padding_amounts
+from narrows.kernels import average_pool, conv2d, depthwise, padding_amounts, reduce
 from narrows.network import ImportRefused, NarrowsError, Requant
 from narrows.tflite_file import Model, parse_model, read_model
 
@@ -225,7 +225,7 @@ def test_average_rounds_half_away_from_zero():
 def test_mean_folds_the_division_into_the_multiplier():
     x = np.arange(-8, 8, dtype=np.int8).reshape(1, 4, 4, 1)
     m, shift = (1 << 30) // 16 * 16, 1 - 4
-    assert mean(x, -8, m, shift, -8, -128, 127).item() == 0  # the mean of 0..15 is 7.5, away from zero 8
+    assert reduce(x, (1, 2), -8, m, shift, -8, -128, 127).item() == 0  # the mean of 0..15 is 7.5, away from zero 8
 
 
 def test_input_shape_and_type_are_checked():

@@ -29,6 +29,7 @@ _OPTION_TABLES = {
     "SOFTMAX": "SoftmaxOptions",
     "STRIDED_SLICE": "StridedSliceOptions",
     "SUB": "SubOptions",
+    "SUM": "ReducerOptions",
 }
 # Versions converters write for 8-bit tensors, where they aren't 1.
 _VERSIONS = {
