@@ -1,6 +1,6 @@
 """What :mod:`narrows.hw.stem` is told, and how a compiler arranges weights for it.
 
-A convolution of ``kh x kw`` with ``channels`` (1 to 4) inputs becomes a pointwise one over ``K`` words of ``group`` bytes,
+A convolution of ``kh x kw`` with ``channels`` inputs becomes a pointwise one over ``K`` words of ``group`` bytes,
 see :func:`stem_layout`.
 """
 
@@ -15,6 +15,9 @@ from narrows.hw.walker import WalkFields, walk_fields
 
 #: Bits of the sizes of kernel and output.
 KERNEL_BITS, SIZE_BITS = 4, 12
+
+#: Bits of the bytes from a patch to the next one beside it.
+STEP_BITS = 6
 
 #: A picture has fewer bytes.
 MAX_PICTURE_BYTES = 1 << 22
@@ -35,7 +38,7 @@ StemFields = data.StructLayout({
     "base": signed(PLACE_BITS),
     "left": signed(OFFSET_BITS),
     "down": PLACE_BITS - 1,
-    "right": 6,
+    "right": STEP_BITS,
     "span": PLACE_BITS - 1,
     "lines": KERNEL_BITS,
     "windows": KERNEL_BITS,
@@ -94,10 +97,13 @@ def stem_fields(
     ``base`` on of every bank.
     """
     (kh, kw), (sh, sw), (top, left), (rows, columns) = kernel, stride, padding, output
-    if not 1 <= channels <= 4:
-        raise ValueError(f"A picture has 1 to 4 channels, not {channels}.")
-    if not (1 <= kh <= 7 and 1 <= kw <= 7):
-        raise ValueError(f"The stem's kernel has 1 to 7 rows and columns, not {kh}x{kw}.")
+    most = (1 << KERNEL_BITS) - 1
+    if not (1 <= kh <= most and 1 <= kw and 1 <= channels and _split(kh, kw, channels, config.group)[0] <= most):
+        raise ValueError(
+            f"The stem's kernel has 1 to {most} rows of 1 to {most * config.group} bytes, not {kh} rows of {kw} pixels in {channels} channels."
+        )
+    if sw * channels >= 1 << STEP_BITS:
+        raise ValueError(f"The stem's patches are fewer than {1 << STEP_BITS} bytes apart, not {sw} pixels of {channels} channels.")
     if not (1 <= sh <= MAX_STRIDE and 1 <= sw <= MAX_STRIDE):
         raise ValueError(f"The stem's strides are 1 to {MAX_STRIDE}, not {sh} and {sw}.")
     if not (0 <= top < kh and 0 <= left < kw):

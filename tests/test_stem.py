@@ -27,9 +27,10 @@ def engine(name: str) -> dict:
 @st.composite
 def stems(draw, config: EngineConfig):
     """A stem that the engine takes: small pictures, of which the ring still holds only a part."""
-    kernels = [(3, 3, c) for c in range(1, 5)] + [(1, 1, 4), (1, 1, 1), (2, 2, 3), (2, 3, 4), (1, 5, 3), (5, 5, 1), (3, 6, 3)]
+    kernels = [(3, 3, c) for c in range(1, 5)] + [(1, 1, 4), (1, 1, 1), (2, 2, 3), (2, 3, 4), (1, 5, 3), (5, 5, 1), (3, 6, 3), (10, 4, 1), (15, 1, 2), (1, 11, 1), (2, 9, 2)]
+    kernels += [(3, 3, 5), (2, 2, 8), (1, 1, 15), (1, 1, 20), (1, 15, 4)]
     kh, kw, channels = draw(st.sampled_from(kernels))
-    sh, sw = draw(st.integers(1, 4)), draw(st.integers(1, 3))
+    sh, sw = draw(st.integers(1, 4)), draw(st.integers(1, min(4, 63 // channels)))
     top, left = draw(st.integers(0, kh - 1)), draw(st.integers(0, kw - 1))
     ring = config.image_words * config.group
     width = draw(st.integers(1, min(14, (ring - 2 * config.group) // kh // channels)))
@@ -79,7 +80,7 @@ def test_layout_size(kernel, channels, group, words, cycles):
 @pytest.mark.parametrize("group", [4, 8, 16])
 def test_layout_is_complete(group: int):
     """Every input of the patch has exactly one byte."""
-    for kh, kw, channels in itertools.product(range(1, 8), range(1, 8), range(1, 5)):
+    for kh, kw, channels in itertools.product(range(1, 16, 2), range(1, 12), range(1, 10, 2)):
         words = stem_layout(kh, kw, channels, group)
         assert all(len(word) == group for word in words)
         held = [value for word in words for value in word if value is not None]
@@ -93,8 +94,9 @@ GOOD = {
 
 
 @pytest.mark.parametrize(("change", "message"), [
-    ({"channels": 5}, "1 to 4 channels, not 5"),
-    ({"kernel": (9, 3)}, "1 to 7 rows and columns, not 9x3"),
+    ({"channels": 32}, "fewer than 64 bytes apart, not 2 pixels of 32 channels"),
+    ({"kernel": (16, 3)}, "1 to 15 rows of 1 to 120 bytes, not 16 rows of 3 pixels in 3 channels"),
+    ({"kernel": (3, 43)}, "1 to 15 rows of 1 to 120 bytes, not 3 rows of 43 pixels"),
     ({"stride": (5, 1)}, "strides are 1 to 4, not 5 and 1"),
     ({"padding": (3, 0)}, "padding of 3 rows and 0 columns"),
     ({"output": (0, 1)}, "cannot be counted"),
