@@ -1,4 +1,5 @@
 # make sim        one picture through the simulated board: make sim [MODEL=net.tflite] [IMAGE=cat.png] [ARGS='--top 3']
+#                 IMAGE is a picture or a folder of pictures; names may have spaces. More pictures: ARGS='--image b.png --image c.png'
 # make test       lint and the normal tests; make test-all adds the slow ones
 # make bitstream  builds for a board: make bitstream [BOARD=ulx3s-85f] [ARGS='--seeds 4']; make flash puts it there
 # make results    measures the tables of docs/results.md: make results MODELS=folder of published networks
@@ -33,7 +34,7 @@ $(VENV)/.narrows-test: pyproject.toml | $(VENV)/pyvenv.cfg
 	@touch $@ $(VENV)/.narrows
 
 sim: $(VENV)/.narrows
-	@$(BIN)/narrows run $(MODEL) $(foreach image,$(IMAGE),--image $(image)) $(ARGS)
+	@$(BIN)/narrows run $${MODEL:+"$$MODEL"} $${IMAGE:+--image "$$IMAGE"} $(ARGS)
 
 $(VENV)/.narrows-board: pyproject.toml | $(VENV)/pyvenv.cfg
 	@echo "installing Narrows and what makes bitstreams into $(VENV)"
@@ -46,7 +47,8 @@ bitstream: $(VENV)/.narrows-board
 flash: $(VENV)/.narrows-board
 	@$(BIN)/narrows flash $(if $(BOARD),--board $(BOARD)) $(ARGS)
 
-export CHROME
+# The recipes read paths from the environment: a shell takes them there as they are, spaces and all.
+export CHROME MODEL IMAGE MODELS
 
 # Builds are found again by the tests beside those that made them: a worker keeps its half, and takes of the other's when done.
 test: lint browser
@@ -56,7 +58,7 @@ test-all: lint browser
 	$(BIN)/pytest -n $(JOBS) --dist worksteal $(ARGS)
 
 results: $(VENV)/.narrows
-	@$(BIN)/narrows results $(if $(MODELS),--models $(MODELS)) --page docs/results.md $(ARGS)
+	@$(BIN)/narrows results $${MODELS:+--models "$$MODELS"} --page docs/results.md $(ARGS)
 
 cycles: $(VENV)/.narrows-test
 	@$(BIN)/python tests/replay.py
@@ -70,10 +72,10 @@ lint: $(VENV)/.narrows-test
 # pyright knows nothing of setuptools' package mapping, so the packages are linked under their names.
 types: $(VENV)/.narrows-test
 	@mkdir -p build/types/narrows
-	@ln -sf $(CURDIR)/sw/*.py build/types/narrows/
-	@ln -sfn $(CURDIR)/hw build/types/narrows/hw
-	@ln -sfn $(CURDIR)/sim build/types/narrows/sim
-	@ln -sfn $(CURDIR)/boards build/types/narrows/boards
+	@ln -sf "$(CURDIR)"/sw/*.py build/types/narrows/
+	@ln -sfn "$(CURDIR)/hw" build/types/narrows/hw
+	@ln -sfn "$(CURDIR)/sim" build/types/narrows/sim
+	@ln -sfn "$(CURDIR)/boards" build/types/narrows/boards
 	$(BIN)/pyright
 
 $(VENV)/.narrows-docs: pyproject.toml | $(VENV)/pyvenv.cfg
