@@ -40,7 +40,7 @@ def as_input(tensor: FileTensor, value: np.ndarray) -> np.ndarray:
             f"{tensor}: the input is {value.dtype} {list(value.shape)}, "
             f"the model takes {tensor.dtype} {list(tensor.shape)}"
         )
-    return value
+    return value.astype(tensor.dtype, copy=False)  # in the machine's order of bytes
 
 
 def run_model(

@@ -25,6 +25,9 @@ def _quantize(call: Call) -> np.ndarray:
     call.types(call.output)
     output, zero = call.output, zero_point_of(call.output)
     if call.types(call.source(0), allowed=(*BYTES, "float32")) == "float32":
+        # The kernel casts to int32, and what a cast does beyond it, C++ leaves to the machine.
+        if not (np.abs(call.value() / scale_of(output)) < 2**31 - 256).all():
+            call.refuse("a number (NaN, say) that is no int32 at the output's scale, so the result isn't defined; give smaller ones")
         return kernels_host.quantize(call.value(), scale_of(output), zero, output.dtype)
     multiplier, shift = quantization.rescale_multiplier(call.source(0), output)
     ends = quantization.limits(output.dtype)
