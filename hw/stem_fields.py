@@ -98,9 +98,10 @@ def stem_fields(
     """
     (kh, kw), (sh, sw), (top, left), (rows, columns) = kernel, stride, padding, output
     most = (1 << KERNEL_BITS) - 1
-    if not (1 <= kh <= most and 1 <= kw and 1 <= channels and _split(kh, kw, channels, config.group)[0] <= most):
+    if min(kh, kw, channels) < 1 or not (kh <= most and _split(kh, kw, channels, config.group)[0] <= most):
         raise ValueError(
-            f"The stem's kernel has 1 to {most} rows of 1 to {most * config.group} bytes, not {kh} rows of {kw} pixels in {channels} channels."
+            f"The stem's kernel has 1 to {most} rows of 1 to {most * config.group} bytes, "
+            f"not {kh} rows of {kw} pixels in {channels} channels."
         )
     if sw * channels >= 1 << STEP_BITS:
         raise ValueError(f"The stem's patches are fewer than {1 << STEP_BITS} bytes apart, not {sw} pixels of {channels} channels.")

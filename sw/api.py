@@ -19,11 +19,13 @@ from narrows.golden import model_outputs, run_post, run_pre
 from narrows.golden import run_model as run_golden
 from narrows.hw.config import EngineConfig
 from narrows.hw.system import BAUD
-from narrows.image_input import FILTER, input_for
-from narrows.importer import import_network, labels_inside
+from narrows.image_input import ModelInput
+from narrows.importer import import_network
 from narrows.interpreter import real
+from narrows.labels import names_for
 from narrows.network import NarrowsError, Network
 from narrows.operator_table import rows_of_refused, rows_of_runnable
+from narrows.picture_file import FILTER, picture_files
 from narrows.plan import Plan
 from narrows.roofline import roofline, where_time_went
 from narrows.routed import routed_clock
@@ -31,7 +33,7 @@ from narrows.run_details import run_details
 from narrows.runnable import runnable
 from narrows.tflite_file import read_model
 
-__all__ = ["check_model", "engine_rows", "last_part_end", "plan_model", "read_labels", "run_model"]
+__all__ = ["check_model", "engine_rows", "last_part_end", "plan_model", "run_model"]
 
 Progress = Callable[[str, float], None]
 
@@ -40,8 +42,9 @@ def run_model(
     model: Path, images: Sequence[Path], *, on: str = "sim", config: EngineConfig | None = None, labels: Path | None = None,
     top: int = 3, slices: int | None = None, batch: int = 1, stream: bool = False, waveform: Path | None = None,
     window: tuple[int, int] | None = None, baud: int = BAUD, report: Path | None = None, progress: Progress | None = None,
+    input_range: tuple[float, float] | None = None,
 ) -> dict[str, Any]:
-    """Run ``images`` through ``model`` and say what came out and, on the engine, where the cycles went.
+    """Run ``images`` (a folder: the pictures in it) through ``model`` and say what came out and, on the engine, where the cycles went.
 
     ``on``: "sim" (the gateware), "golden" (NumPy, no engine keys in the result) or a board as :meth:`narrows.Device.open` takes it,
     at a serial port of ``baud`` or at "socket://host:port"; ``config`` None: of a board, the engine it says it has. ``labels``: a
@@ -49,7 +52,8 @@ def run_model(
     interior into that many slices, or the next number that fits (at most one per group of channels); None: the planner chooses.
     ``batch``: images that share the late blocks' weights, at most; fewer images are repeated. ``stream``: batch follows batch, and
     each one's classifier runs in the background of the next; the figures are those of a batch in the middle. ``report``: a
-    folder that gets a page and, on "sim", a trace (:mod:`narrows.report_page`); the result has what they show, too. Raises
+    folder that gets a page and, on "sim", a trace (:mod:`narrows.report_page`); the result has what they show, too. ``input_range``: the
+    values of pixels 0 and 255 for a model with a float32 input; None: as the file says (:mod:`narrows.input_range`). Raises
     :class:`NarrowsError`.
     """
     if report is not None and on == "golden":
@@ -61,13 +65,15 @@ def run_model(
     network = import_network(model)
     if not images:
         raise NarrowsError("There is no image to run; give one with --image.")
-    inputs = [(path, input_for(network.model, path)) for path in images]
-    names = read_labels(labels) if labels is not None else labels_inside(model)
+    source = ModelInput(network.model, input_range)
+    inputs = [(path, source.read(path)) for path in picture_files(images)]
+    names, label_note = names_for(model, labels, network.model)
     result: dict[str, Any] = {"model": str(model), "on": on, "resize_filter": FILTER, "notes": list(network.notes), "images": []}
+    result |= {"input_range": source.used_range(picture for _, picture in inputs), "label_note": label_note}
     if on == "golden":
-        for path, value in inputs:
-            tensors = run_golden(network.model, value)
-            result["images"].append(_image_row(network, path, model_outputs(network.model, tensors), names, top))
+        for path, picture in inputs:
+            outputs = model_outputs(network.model, run_golden(network.model, picture.value))
+            result["images"].append(_image_row(network, path, outputs, names, top) | {"notes": list(picture.notes)})
         return result
 
     # What does not fit is refused before anything is compiled or opened, if the engine is known.
@@ -78,8 +84,8 @@ def run_model(
         able = able or runnable(network, device.config, **options)
         program, plan, predicted = able.program, able.program.plan, able.predicted
         device.load(program, progress=progress)
-        pictures = (run_pre(network, value) for _, value in inputs)
-        paths = iter([path for path, _ in inputs])
+        pictures = (run_pre(network, picture.value) for _, picture in inputs)
+        read = iter(inputs)
         traced = report is not None and on == "sim"  # a board does not tell what its units do when
         if traced:
             device.observe(trace.LINES, pause=trace.PAUSE)
@@ -87,16 +93,16 @@ def run_model(
             frames.append(frame)
             if traced and len(frames) == 1:
                 intervals = device.observed(frame)
-            for path, output in zip(islice(paths, len(frame.outputs)), frame.outputs, strict=True):
+            for (path, picture), output in zip(islice(read, len(frame.outputs)), frame.outputs, strict=True):
                 row = _image_row(network, path, run_post(network, *output), names, top)
-                result["images"].append(row | {"cycles": frame.cycles})
+                result["images"].append(row | {"notes": list(picture.notes), "cycles": frame.cycles})
     frame = frames[0]
     latency = frame.cycles + (last_part_end(plan, frame) if plan.late else 0)
     result |= engine_rows(plan, frame, predicted) | {"latency_cycles": latency}
     if report is not None:
         result |= run_details(program, frame)
         slices_ = trace.trace(intervals, result["runs"], clock_mhz=result["clock_mhz"]) if traced else None
-        result["report"] = report_page.write_report(report, result, slices_, [value for _, value in inputs])
+        result["report"] = report_page.write_report(report, result, slices_, [picture.seen for _, picture in inputs])
     return result
 
 
@@ -105,14 +111,6 @@ def last_part_end(plan: Plan, frame: Frame) -> int:
     stores = {part.store for part in plan.outputs}
     last = max(index for index, run in enumerate(plan.blocks) if run.store in stores)
     return sum(block["cycles"] for block in frame.blocks[: last + 1])
-
-
-def read_labels(path: Path) -> list[str]:
-    """A name per line."""
-    try:
-        return [line.strip() for line in path.read_text().splitlines()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise NarrowsError(f"{path}: no file of labels ({error}); give a text file with a name per line") from None
 
 
 def _image_row(network: Network, path: Path, outputs: Sequence[np.ndarray], names: list[str] | None, top: int) -> dict[str, Any]:

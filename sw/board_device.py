@@ -124,12 +124,15 @@ class Device:
             self._program, self._verified, self._pictures, self._last = program, False, {}, None
         return self._again(lambda board: self._verify(board, progress))
 
-    def interpreter(self, model: str | Path | Network, *, slices: int | None = None, progress: Progress | None = None) -> Interpreter:
+    def interpreter(
+        self, model: str | Path | Network, *, slices: int | None = None, progress: Progress | None = None,
+        input_range: tuple[float, float] | None = None,
+    ) -> Interpreter:
         """``model`` (a .tflite file) compiled for this device, loaded, and ready to be given tensors or pictures."""
         from narrows.interpreter import Interpreter
 
         # pyright knows this class under two names: see the Makefile's `types`.
-        return Interpreter(self, model, slices=slices, progress=progress)  # pyright: ignore[reportArgumentType]
+        return Interpreter(self, model, slices=slices, progress=progress, input_range=input_range)  # pyright: ignore[reportArgumentType]
 
     def run(self, *pictures: np.ndarray, progress: Progress | None = None) -> Frame:
         """Run the loaded program once: each picture has the shape and type of the network's input, and there are as many as the plan has

@@ -13,9 +13,10 @@ from narrows.device import SimulatedDevice
 from narrows.golden import run_model as run_golden
 from narrows.golden import run_network, run_pre
 from narrows.hw.config import EngineConfig
-from narrows.image_input import input_for
+from narrows.image_input import ModelInput
 from narrows.importer import import_network
 from narrows.network import NarrowsError, Network
+from narrows.picture_file import picture_files
 from narrows.plan import BlockPlan
 from narrows.runnable import runnable
 from narrows.tflite_file import Operator
@@ -32,7 +33,7 @@ COMPARED = {
 
 def check_model(
     model: Path, images: Sequence[Path], *, config: EngineConfig | None = None, slices: int | None = None, batch: int = 1,
-    progress: Progress | None = None,
+    progress: Progress | None = None, input_range: tuple[float, float] | None = None,
 ) -> dict[str, Any]:
     """Compare every block of the gateware with the golden model, and every operator of that with the oracle if it is there.
 
@@ -46,13 +47,14 @@ def check_model(
         raise NarrowsError("There is no image to check; give one with --image.")
     able = runnable(network, config or EngineConfig(), slices=slices, store_blocks=True, batch=batch)
     program, plan = able.program, able.program.plan
+    source, images = ModelInput(network.model, input_range), picture_files(images)
     expected = sum(block.cycles for block in able.predicted)
     missing = None if oracle.available() else f"ai-edge-litert {oracle.VERSION} is not installed (the extra `test` has it)"
     result: dict[str, Any] = {"model": str(model), "batch": plan.images, "images": [], "equal": True}
     with SimulatedDevice(program, progress=progress) as device:
         for first in range(0, len(images), plan.images):
             paths = images[first : first + plan.images]
-            values = [input_for(network.model, path) for path in paths]
+            values = [source.read(path).value for path in paths]
             pictures = [run_pre(network, value) for value in values]
             device.run(network, *pictures, expected=expected, progress=progress)
             for number, (path, value) in enumerate(zip(paths, values, strict=True)):

@@ -13,7 +13,7 @@ import typer
 
 from narrows import cli_board, cli_sweep, report, report_plan
 from narrows.boards import CATALOGUE
-from narrows.cli_options import Clock, Config, Debug, Json, engine, errors, finish, one_line
+from narrows.cli_options import Clock, Config, Debug, InputRange, Json, engine, errors, finish, one_line, parse_range
 from narrows.config_file import load_config
 from narrows.hw.config import EngineConfig
 from narrows.network import NarrowsError
@@ -49,7 +49,8 @@ Model = Annotated[
 ]
 Images = Annotated[
     list[Path] | None,
-    typer.Option("--image", "-i", help="A picture (PNG, JPEG), .dat of raw pixels or .npy; repeat for more.", show_default=False),
+    typer.Option("--image", "-i", help="A picture (PNG, JPEG), .dat of raw pixels, .npy, or a folder of them; repeat for more.",
+                 show_default=False),
 ]
 Slices = Annotated[
     int | None,
@@ -84,6 +85,7 @@ def run(
     ] = "sim",
     baud: cli_board.Baud = cli_board.BAUD,
     labels: Annotated[Path | None, typer.Option(help="Names of the classes, one per line. Without: those inside the model.")] = None,
+    input_range: InputRange = None,
     top: Annotated[int, typer.Option(min=1, help="Classes to show per image.")] = 3,
     config: Config = None,
     clock: Clock = None,
@@ -110,7 +112,7 @@ def run(
         result = run_model(
             path, pictures, on=on, baud=baud, config=config_of(on, config, clock), labels=labels or names, top=top, slices=slices,
             **batches(batch, stream), waveform=waveform, window=parse_window(window), report=report_folder,
-            progress=progress,
+            progress=progress, input_range=parse_range(input_range),
         )  # fmt: skip
     finish(result, json_file, report.print_run)
 
@@ -144,7 +146,7 @@ def plan(
 @app.command(epilog="[dim]Examples:[/]\n\nnarrows check\n\nnarrows check net.tflite --image cat.png")
 def check(
     model: Model = None, image: Images = None, config: Config = None, clock: Clock = None, slices: Slices = None,
-    batch: Batch = None, json_file: Json = None, debug: Debug = False,
+    batch: Batch = None, input_range: InputRange = None, json_file: Json = None, debug: Debug = False,
 ) -> None:
     """Compare every block of the simulated gateware with the golden model, byte by byte. Exit code 1 if they differ."""
     with errors(debug), report.progress() as progress:
@@ -153,7 +155,7 @@ def check(
         path, pictures, _ = defaults(model, image)
         # The embedded pictures are much alike: one checks as much as all of them.
         result = check_model(path, pictures if image else pictures[:1], config=engine(config, clock), slices=slices,
-                             batch=batch or 1, progress=progress)  # fmt: skip
+                             batch=batch or 1, progress=progress, input_range=parse_range(input_range))  # fmt: skip
     finish(result, json_file, report.print_check)
     if not result["equal"]:
         raise typer.Exit(1)

@@ -25,6 +25,10 @@ Clock = Annotated[
 Json = Annotated[
     str | None, typer.Option("--json", metavar="FILE", help="Write the result as JSON; - is the standard output, instead of tables.")
 ]
+InputRange = Annotated[
+    str | None, typer.Option("--input-range", metavar="LOW,HIGH", help="What pixels 0 and 255 are to a model with a float32 input, like "
+                             "0,1. Without: what the file says, in its metadata or by its QUANTIZE.", show_default=False)
+]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 
 
@@ -52,6 +56,17 @@ def finish(result: dict[str, Any], json_file: str | None, show: Any) -> None:
                 Path(json_file).write_text(json.dumps(result, indent=1) + "\n")
             except OSError as error:
                 raise NarrowsError(f"{json_file}: can't be written ({error.strerror}).") from None
+
+
+def parse_range(text: str | None) -> tuple[float, float] | None:
+    """``LOW,HIGH`` as two numbers."""
+    if text is None:
+        return None
+    try:
+        low, high = (float(number) for number in text.split(","))
+    except ValueError:
+        raise NarrowsError(f"--input-range {text}: give the values of pixels 0 and 255 as LOW,HIGH, for example -1,1.") from None
+    return low, high
 
 
 @contextmanager

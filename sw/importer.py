@@ -6,9 +6,6 @@ operator, the tensor, the reason and the way out.
 
 from __future__ import annotations
 
-import lzma
-import zipfile
-import zlib
 from collections import Counter
 from pathlib import Path
 
@@ -34,7 +31,6 @@ POST = _HOST | {"SOFTMAX", "LOGISTIC", "ARG_MAX", "STRIDED_SLICE"}
 assert lowering_pools  # imported to enter its layers
 _MAX_INPUT = 1 << 24  # elements of the model's input; far above every camera this is for
 _MAX_FOLDED = 1 << 24  # elements that folding constant subgraphs may make in all
-_MAX_LABELS = 1 << 20  # bytes
 
 
 def import_network(path: str | Path) -> Network:
@@ -261,19 +257,3 @@ def _check_host(network: Network) -> None:
         golden.run_pre(network, np.zeros(source.shape, source.dtype))
     if network.post:
         golden.run_post(network, *(np.zeros(tensor.shape, tensor.dtype) for tensor in network.outputs))
-
-
-def labels_inside(path: str | Path) -> list[str] | None:
-    """The labels packed into the file (TFLite metadata appends a zip with text files), or None."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            texts = [f for f in archive.infolist() if f.filename.endswith(".txt") and f.file_size <= _MAX_LABELS]
-            texts.sort(key=lambda f: "label" not in f.filename.lower())
-            if not texts:
-                return None
-            lines = archive.read(texts[0]).decode("utf-8", "replace").splitlines()
-    except (OSError, ValueError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error, lzma.LZMAError):
-        return None
-    while lines and not lines[-1].strip():
-        lines.pop()
-    return [line.strip() for line in lines] or None

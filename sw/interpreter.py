@@ -19,8 +19,10 @@ from narrows.board_device import Device
 from narrows.compiler import Program
 from narrows.device import Frame, Progress
 from narrows.golden import as_input, run_post, run_pre
-from narrows.image_input import image_layout, input_for, pixels_to_input
-from narrows.importer import import_network, labels_inside
+from narrows.image_input import ModelInput
+from narrows.importer import import_network
+from narrows.input_range import InputRange
+from narrows.labels import names_for
 from narrows.network import NarrowsError, Network
 from narrows.runnable import runnable
 from narrows.tflite_file import FileTensor
@@ -40,17 +42,19 @@ class Answer:
 class Interpreter:
     """``model``, a .tflite file, compiled for ``device``'s engine and loaded there. Tensors go by their indices in the file.
 
-    ``slices``: see :func:`narrows.api.run_model`. ``frame``: the last frame with its cycles and each block's counters. Raises
-    :class:`NarrowsError` for a model that can't be run exactly or does not fit.
+    ``slices``, ``input_range``: see :func:`narrows.api.run_model`. ``frame``: the last frame with its cycles and each block's counters.
+    Raises :class:`NarrowsError` for a model that can't be run exactly or does not fit.
     """
 
     def __init__(
-        self, device: Device, model: str | Path | Network, *, slices: int | None = None, progress: Progress | None = None
+        self, device: Device, model: str | Path | Network, *, slices: int | None = None, progress: Progress | None = None,
+        input_range: tuple[float, float] | None = None,
     ) -> None:
         self._device = device
         self.network: Network = model if isinstance(model, Network) else import_network(Path(model))
         self._model = self.network.model
-        self._names = None if isinstance(model, Network) else labels_inside(Path(model))
+        self._names = None if isinstance(model, Network) else names_for(model, None, self._model)[0]
+        self._input = ModelInput(self._model, input_range)
         self.program: Program = runnable(self.network, device.config, slices=slices).program
         device.load(self.program, progress=progress)
         self.frame: Frame | None = None
@@ -108,16 +112,17 @@ class Interpreter:
     ) -> Iterator[list[Answer]]:
         """:meth:`classify` for each of ``images`` in order: the next picture is read and sent while the device computes."""
         self._device.load(self.program, progress=progress)
-        for frame in self._device.stream((run_pre(self.network, self._input(image)) for image in images), progress=progress):
+        for frame in self._device.stream((run_pre(self.network, self._value(image)) for image in images), progress=progress):
             self._keep(frame)
             yield self._answers(top)
 
-    def _input(self, image: str | Path | np.ndarray) -> np.ndarray:
-        if not isinstance(image, np.ndarray):
-            return input_for(self._model, image)
-        tensor = self._model.tensors[self._model.inputs[0]]
-        grey = image.ndim == 2 and image_layout(tensor)[2] == 1
-        return pixels_to_input(image[:, :, None] if grey else image, tensor)
+    @property
+    def input_range(self) -> InputRange | None:
+        """What becomes of a picture's pixels in a float32 input, and who says so; None for a model that takes bytes."""
+        return self._input.range
+
+    def _value(self, image: str | Path | np.ndarray) -> np.ndarray:
+        return self._input.of_pixels(image) if isinstance(image, np.ndarray) else self._input.read(image).value
 
     def _keep(self, frame: Frame) -> None:
         self.frame = frame

@@ -15,6 +15,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 from rich.table import Table
 
 from narrows.doctor import Finding
+from narrows.input_range import in_words
 from narrows.report_parts import count as _count
 from narrows.report_parts import size as _bytes
 from narrows.report_parts import table as _table
@@ -62,6 +63,7 @@ def print_run(result: dict[str, Any]) -> None:
     out = console()
     for image in result["images"]:
         _print_image(out, image)
+    _print_input(out, result)
     if "blocks" not in result:
         return
     out.print(_blocks(out, result["blocks"]))
@@ -81,6 +83,14 @@ def print_run(result: dict[str, Any]) -> None:
     ]))  # fmt: skip
     for what, path in result.get("report", {}).items():
         out.print(f"{what} in {escape(path)}", soft_wrap=True)
+
+
+def _print_input(out: Console, result: dict[str, Any]) -> None:
+    """What was decided about pixels and names."""
+    if result.get("input_range"):
+        out.print(escape(in_words(result["input_range"])), soft_wrap=True)
+    if result.get("label_note"):
+        out.print(escape(result["label_note"]), soft_wrap=True)
 
 
 def _routed(result: dict[str, Any]) -> str:
@@ -112,6 +122,8 @@ def _together(result: dict[str, Any]) -> str:
 def _print_image(out: Console, image: dict[str, Any]) -> None:
     cycles = f" ({_count(image['cycles'])} cycles)" if "cycles" in image else ""
     out.print(f"[bold]{escape(image['image'])}[/]{cycles}")
+    for note in image.get("notes", []):
+        out.print(f"  {escape(note)}", soft_wrap=True)
     table = Table(box=None, padding=(0, 2), show_header=False)
     labels = image.get("labels") or [None] * len(image["top"])
     for rank, ((index, score), label) in enumerate(zip(image["top"], labels, strict=True), 1):

@@ -15,6 +15,7 @@ from markupsafe import Markup
 from PIL import Image
 
 from narrows import report_charts as charts
+from narrows.input_range import in_words
 from narrows.network import NarrowsError
 from narrows.trace import write_trace
 
@@ -60,7 +61,7 @@ def page(result: dict[str, Any], shown: Sequence[str | None] = ()) -> str:
     embedded = Markup(json.dumps(result, separators=(",", ":")).replace("<", "\\u003c"))
     return environment.get_template("page.html").render(
         result=result, shown=shown, style=files["style.css"], script=files["script.js"], embedded=embedded, charts=charts,
-        fig=lambda path, style="count": figure(result, path, style), text=FORMATS, with_pictures=_with_pictures,
+        fig=lambda path, style="count": figure(result, path, style), text=FORMATS, with_pictures=_with_pictures, in_words=in_words,
     )
 
 

@@ -17,6 +17,7 @@ import numpy as np
 import tflite
 
 from narrows.advice import no_tflite
+from narrows.metadata import metadata_of
 from narrows.network import ImportRefused
 from narrows.tflite_options import ACTIVATIONS, DEFAULTS, OPERATOR_VERSIONS, OPTIONS, PADDINGS, REQUIRED, builtin_code
 
@@ -78,7 +79,7 @@ class Operator:
 @dataclass(frozen=True, eq=False)
 class Model:
     """The file's first subgraph. ``operators`` are in execution order: each reads constants, graph inputs
-    and outputs of earlier operators only, and no tensor is written twice."""
+    and outputs of earlier operators only, and no tensor is written twice. ``metadata``: see :mod:`narrows.metadata`."""
 
     name: str
     tensors: tuple[FileTensor, ...]
@@ -86,6 +87,7 @@ class Model:
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
     description: str
+    metadata: bytes = b""
 
     def refuse(self, op: Operator, reason: str, tensor: int | None = None) -> NoReturn:
         """Raise :meth:`refusal`."""
@@ -176,6 +178,7 @@ class _Parser:
             inputs=self.indices(graph.InputsAsNumpy(), len(tensors), "graph input", optional=False),
             outputs=self.indices(graph.OutputsAsNumpy(), len(tensors), "graph output", optional=False),
             description=self.text(self.root.Description()),
+            metadata=metadata_of(self.root),
         )
         check_order(model)
         return model

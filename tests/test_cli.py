@@ -91,14 +91,14 @@ def test_run_passes_its_options_on(api, tmp_path: Path) -> None:
     config.write_text("weight_words = 1024\n")
     invoke("run", "net.tflite", "-i", "a.png", "-i", "b.png", "--on", "golden", "--labels", "l.txt", "--top", "7", "--config", str(config),
            "--clock", "100", "--waveform", "w.vcd", "--window", "10:20", "--slices", "3", "--batch", "2", "--stream",
-           "--report", "out")  # fmt: skip
+           "--report", "out", "--input-range", "-1,1")  # fmt: skip
     (args, kwargs), = api.calls
     assert args == (Path("net.tflite"), [Path("a.png"), Path("b.png")])
     assert callable(kwargs.pop("progress"))
     assert kwargs == {
         "on": "golden", "labels": Path("l.txt"), "top": 7, "config": EngineConfig(weight_words=1024, sdram_mhz=100),
         "slices": 3, "batch": 2, "stream": True, "waveform": Path("w.vcd"), "window": (10, 20), "baud": 3_000_000,
-        "report": Path("out"),
+        "report": Path("out"), "input_range": (-1.0, 1.0),
     }  # fmt: skip
 
 
@@ -132,6 +132,17 @@ def test_the_golden_model_has_no_blocks_to_print(api) -> None:
     stdout = invoke("run", "net.tflite", "--on", "golden").stdout
     assert "class 2" in stdout
     assert "cycles" not in stdout
+
+
+def test_a_run_says_what_it_made_of_pictures_and_names(api) -> None:
+    said = {"low": [0.0], "high": [1.0], "source": "quantize", "why": "the file's QUANTIZE takes 0 to 1"}
+    image = IMAGE | {"notes": ["EXIF orientation 6: turned by 90 degrees clockwise"]}
+    api.result = {"images": [image], "input_range": said, "label_note": "l.txt: [2] names"}
+    stdout = invoke("run", "net.tflite").stdout
+    assert "cat.png\n  EXIF orientation 6: turned" in stdout
+    assert "input range 0 to 1 (the file's QUANTIZE takes 0 to 1)\nl.txt: [2] names\n" in stdout
+    api.result = api.result | {"input_range": {"low": [-2.0, -1.0], "high": [2.0, 1.5], "source": "unknown", "why": "no word"}}
+    assert "input range unknown, taken as -2 to 2, -1 to 1.5 (no word)" in invoke("run", "net.tflite").stdout
 
 
 def test_plan_prints_blocks_and_what_the_host_does(api) -> None:
@@ -196,6 +207,8 @@ def test_debug_shows_the_traceback(api) -> None:
     [
         (("--window", "20"), "give it as FIRST:END"),
         (("--clock", "500"), "cannot run at 500 MHz"),
+        (("--input-range", "0"), "give the values of pixels 0 and 255 as LOW,HIGH"),
+        (("--input-range", "0,one"), "give the values of pixels 0 and 255 as LOW,HIGH"),
         (("--config", "no-such.toml"), "can't be read"),
     ],
 )

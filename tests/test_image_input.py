@@ -6,13 +6,21 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from narrows.image_input import input_for, pixels_to_input, read_input
+from narrows.image_input import ModelInput, input_for
 from narrows.network import NarrowsError
 from narrows.tflite_file import FileTensor, Model
 
 
 def tensor(shape=(1, 4, 6, 3), dtype="uint8") -> FileTensor:
     return FileTensor(0, "image", shape, dtype, None, None, 0, None)
+
+
+def model_of(*tensors: FileTensor) -> Model:
+    return Model("m", tensors, (), tuple(range(len(tensors))), (), "")
+
+
+def read_input(path: Path, source: FileTensor) -> np.ndarray:
+    return input_for(model_of(source), path)
 
 
 @pytest.fixture
@@ -59,7 +67,7 @@ def test_arrays(tmp_path, batch):
     value = np.random.default_rng(1).normal(size=(1, 4, 6, 3)).astype(np.float32)
     np.save(tmp_path / "x.npy", value if batch else value[0])
     np.testing.assert_array_equal(read_input(tmp_path / "x.npy", tensor(dtype="float32")), value)
-    with pytest.raises(NarrowsError, match=r"float32 .*, the model takes int8 \[1, 4, 6, 3\]"):
+    with pytest.raises(NarrowsError, match=r"float32 .*, the model takes int8 \[1, 4, 6, 3\] .*or uint8 pixels"):
         read_input(tmp_path / "x.npy", tensor(dtype="int8"))
 
 
@@ -99,6 +107,6 @@ def test_missing_files_shapes_and_types(tmp_path, photo):
     with pytest.raises(NarrowsError, match="type int16 is no image"):
         read_input(photo, tensor(dtype="int16"))
     with pytest.raises(NarrowsError, match=r"the model takes 4x6x3"):
-        pixels_to_input(np.zeros((3, 3, 3), np.uint8), tensor())
+        ModelInput(model_of(tensor())).of_pixels(np.zeros((3, 3, 3), np.uint8))
     with pytest.raises(NarrowsError, match="has 2 inputs"):
-        input_for(Model("m", (tensor(), tensor()), (), (0, 1), (), ""), photo)
+        input_for(model_of(tensor(), tensor()), photo)

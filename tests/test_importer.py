@@ -10,7 +10,8 @@ from imported_network import Net, checked, image, kinds
 from random_mobilenet import random_mobilenet
 from tflite_writer import WrittenTensor
 
-from narrows.importer import import_model, import_network, labels_inside
+from narrows.importer import import_model, import_network
+from narrows.labels import labels_inside
 from narrows.network import Add, Conv, Depthwise, ImportRefused, Pool
 from narrows.tflite_file import parse_model
 
