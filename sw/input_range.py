@@ -80,7 +80,7 @@ def input_range(model: Model, channels: int, asked: tuple[float, float] | None =
 def _asked(name: str, dtype: str, low: float, high: float) -> InputRange:
     if dtype != "float32":
         raise NarrowsError(f"{name}: takes {dtype}, so pixels go in as bytes; an input range is for a float32 input: leave it out")
-    if not (isfinite(low) and isfinite(high)) or np.float32(high - low) == 0 or not np.isfinite(np.float32(high - low)):
+    if not (isfinite(low) and isfinite(high) and 1e-30 < abs(high - low) < 1e30):  # what float32 can divide by
         raise NarrowsError(f"{low:g} to {high:g} is no input range; give the values of pixels 0 and 255, like -1,1")
     return span(low, high, "option", "asked for")
 

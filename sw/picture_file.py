@@ -6,6 +6,7 @@ What each kind of picture becomes is written down in docs/exactness.md; a kind w
 from __future__ import annotations
 
 import struct
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,9 @@ FILTER = "BILINEAR"  # part of the reference: another filter gives other bytes
 #: Files of a folder that are taken; other files that are named one by one are tried as pictures.
 PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".pbm", ".pgm", ".ppm", ".pnm", ".pfm", ".jp2", ".avif")
 ARRAYS = (".dat", ".npy")
+
+# Modes of 8 bits that Pillow makes RGB and grey by formulas of its own, no colour management between.
+_DEFINED = {"1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "RGBa", "CMYK", "YCbCr", "HSV"}
 
 # EXIF orientation: how Pillow turns the stored picture upright, and the words for it.
 _UPRIGHT = {
@@ -50,6 +54,9 @@ def read_pixels(path: str | Path, height: int, width: int, channels: int) -> tup
             orientation, notes = _orientation(picture)
             if picture.mode == "F":
                 notes.append("its floats, all within 0 to 1, are taken as black to white")
+            picture.load()
+            if picture.mode == "P":
+                picture.info.pop("transparency", None)  # ignored, and Pillow would warn of it
             image = eight_bits(picture, str(path)).convert("RGB" if channels == 3 else "L")
             # Pillow turns a TIFF by itself while it loads it, and then takes its tag away.
             if orientation in _UPRIGHT and _orientation(picture)[0] == orientation:
@@ -66,13 +73,16 @@ def read_pixels(path: str | Path, height: int, width: int, channels: int) -> tup
 
 def _orientation(picture: Image.Image) -> tuple[int, list[str]]:
     """The EXIF orientation, 1 (upright) if there is none, and the words for it."""
+    unreadable = ["its EXIF can't be read: taken as upright"]
     try:
-        value = picture.getexif().get(ExifTags.Base.Orientation, 1)
+        with warnings.catch_warnings(record=True) as warned:
+            warnings.simplefilter("always")
+            value = picture.getexif().get(ExifTags.Base.Orientation, 1)
     except _ODD:
-        return 1, ["its EXIF can't be read: taken as upright"]
+        return 1, unreadable
     if value in _UPRIGHT:
         return value, [f"EXIF orientation {value}: {_UPRIGHT[value][1]}"]
-    return 1, []
+    return 1, unreadable if warned else []
 
 
 def _frames(picture: Image.Image) -> list[str]:
@@ -93,6 +103,8 @@ def eight_bits(picture: Image.Image, name: str) -> Image.Image:
     elif picture.mode.startswith("I"):
         values = np.asarray(picture).astype(np.float64) / _largest(picture, name)
     else:
+        if picture.mode not in _DEFINED:
+            raise NarrowsError(f"{name}: a picture of Pillow's mode {picture.mode}, which has no plain conversion; save it as RGB")
         if _tag(picture, _SAMPLE_FORMAT) == _SIGNED:
             raise NarrowsError(f"{name}: a TIFF of signed 8-bit values, which have no range of a picture; {_EIGHT_OR_SIXTEEN}")
         return picture

@@ -11,7 +11,7 @@ from engine_runs import SMALL
 from PIL import Image
 from random_mobilenet import random_mobilenet
 
-from narrows.api import check_model, plan_model, read_labels, run_model
+from narrows.api import check_model, plan_model, run_model
 from narrows.check import first_difference
 from narrows.hw.config import EngineConfig
 from narrows.network import NarrowsError
@@ -48,17 +48,6 @@ def test_a_run_on_both_devices(model, image):
     assert got["engine"] == EngineConfig().digest and got["multipliers"] == 152
     assert sum(block["macs"] for block in got["blocks"]) == got["macs"]
     assert not {"cycles", "blocks", "engine"} & set(golden)
-
-
-def test_labels_by_line(model, image, tmp_path):
-    labels = tmp_path / "labels.txt"
-    labels.write_text("\n".join(f" class {n} " for n in range(3)))
-    row = run_model(model, [image], on="golden", labels=labels, top=100)["images"][0]
-    assert row["labels"] == [f"class {index}" if index < 3 else None for index, _ in row["top"]]
-    labels.write_bytes(b"\xff\xfe\xfa")
-    for path in (labels, tmp_path / "none.txt"):
-        with pytest.raises(NarrowsError, match="no file of labels .*give a text file with a name per line"):
-            read_labels(path)
 
 
 @pytest.mark.parametrize("slices", [None, 1, 2])

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from narrows.golden import as_input
 from narrows.image_input import ModelInput, input_for
 from narrows.network import NarrowsError
 from narrows.tflite_file import FileTensor, Model
@@ -75,6 +76,73 @@ def test_an_array_of_pixels_for_an_int8_model(tmp_path):
     pixels = np.arange(72, dtype=np.uint8).reshape(4, 6, 3)
     np.save(tmp_path / "x.npy", pixels)
     np.testing.assert_array_equal(read_input(tmp_path / "x.npy", tensor(dtype="int8"))[0], pixels.astype(int) - 128)
+
+
+def test_suffixes_in_capitals(tmp_path, photo):
+    pixels = np.arange(72, dtype=np.uint8)
+    pixels.tofile(tmp_path / "x.DAT")
+    np.save(tmp_path / "x.npy", pixels.reshape(4, 6, 3))
+    (tmp_path / "x.npy").rename(tmp_path / "Y.NPY")
+    for name in ("x.DAT", "Y.NPY"):
+        np.testing.assert_array_equal(read_input(tmp_path / name, tensor()).ravel(), pixels)
+    want = read_input(photo, tensor())
+    np.testing.assert_array_equal(read_input(photo.rename(tmp_path / "PHOTO.PNG"), tensor()), want)
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("layout", ["C", "F"])
+def test_an_array_in_any_order_of_bytes_and_axes_is_the_same_input(tmp_path, order, layout):
+    value = np.random.default_rng(1).normal(size=(1, 4, 6, 3)).astype(np.float32)
+    np.save(tmp_path / "x.npy", np.asarray(value, f"{order}f4", order=layout))
+    got = read_input(tmp_path / "x.npy", tensor(dtype="float32"))
+    assert got.tobytes() == value.tobytes() and got.dtype == np.float32 and got.dtype.isnative
+    assert as_input(tensor(dtype="float32"), value.astype(f"{order}f4")).tobytes() == value.tobytes()
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf, -np.inf])
+def test_arrays_of_what_is_no_number_are_refused(tmp_path, wrong):
+    value = np.zeros((4, 6, 3), np.float32)
+    value[1, 2, 0] = wrong
+    np.save(tmp_path / "x.npy", value)
+    with pytest.raises(NarrowsError, match="holds infinity or NaN"):
+        read_input(tmp_path / "x.npy", tensor(dtype="float32"))
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int8", "float32"])
+@pytest.mark.parametrize("given", ["bool", "int8", "int16", "uint16", "int32", "int64", "float16", "float32", "float64", "complex64"])
+def test_an_array_of_another_type_is_never_converted(tmp_path, dtype, given):
+    np.save(tmp_path / "x.npy", np.zeros((4, 6, 3), given))
+    if given == dtype:
+        assert read_input(tmp_path / "x.npy", tensor(dtype=dtype)).dtype.name == dtype
+        return
+    with pytest.raises(NarrowsError, match=rf"x\.npy: {given} \[4, 6, 3\], the model takes {dtype} .*convert it"):
+        read_input(tmp_path / "x.npy", tensor(dtype=dtype))
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int8", "float32"])
+@pytest.mark.parametrize("shape", [(4, 6), (4, 6, 1), (1, 4, 6, 1)])
+def test_an_array_of_grey_pixels(tmp_path, dtype, shape):
+    pixels = np.arange(24, dtype=np.uint8)
+    np.save(tmp_path / "x.npy", pixels.reshape(shape))
+    got = read_input(tmp_path / "x.npy", tensor((1, 4, 6, 1), dtype)).ravel()
+    want = {"uint8": pixels, "int8": pixels.astype(int) - 128, "float32": pixels.astype(np.float32) / np.float32(127.5) - np.float32(1)}
+    np.testing.assert_array_equal(got, want[dtype])
+
+
+@pytest.mark.parametrize("shape", [(3, 6, 3), (6, 4, 3), (4, 6), (2, 4, 6, 3), (4, 6, 3, 1)])
+def test_pixels_of_another_size_are_refused(tmp_path, shape):
+    np.save(tmp_path / "x.npy", np.zeros(shape, np.uint8))
+    with pytest.raises(NarrowsError, match=r"the model takes 4x6x3"):
+        read_input(tmp_path / "x.npy", tensor(dtype="int8"))
+
+
+def test_what_a_person_is_shown_is_what_the_network_sees(tmp_path, photo):
+    for dtype in ("uint8", "int8", "float32"):
+        picture = ModelInput(model_of(tensor(dtype=dtype))).read(photo)
+        np.testing.assert_array_equal(picture.seen, read_input(photo, tensor()))
+    np.save(tmp_path / "x.npy", np.zeros((4, 6, 3), np.float32))
+    picture = ModelInput(model_of(tensor(dtype="float32"))).read(tmp_path / "x.npy")
+    assert picture.seen is picture.value and picture.pixels is None
 
 
 @pytest.mark.parametrize("name", ["x.png", "x.jpg", "x.npy"])

@@ -97,8 +97,8 @@ class Writer:
         self.operators.append((name, indices, [output.index], options if table else None, version or _VERSIONS.get(name, 1)))
         return output
 
-    def finish(self, inputs: list[WrittenTensor], outputs: list[WrittenTensor]) -> bytes:
-        """The file with these graph inputs and outputs."""
+    def finish(self, inputs: list[WrittenTensor], outputs: list[WrittenTensor], *, metadata: bytes | None = None) -> bytes:
+        """The file with these graph inputs and outputs, and with ``metadata`` as its TFLITE_METADATA."""
         b = flatbuffers.Builder(1 << 16)
         codes = sorted({(name, version) for name, _, _, _, version in self.operators})
         buffers = [_buffer(b, None)] + [_buffer(b, t.data) for t in self.tensors]
@@ -110,6 +110,10 @@ class Writer:
         graph = _offsets(b, [_table(b, "SubGraph", fields)])
         code_vector = _offsets(b, [_code(b, *code, self.code_fields) for code in codes])
         fields = {"OperatorCodes": code_vector, "Subgraphs": graph, "Buffers": _offsets(b, buffers), "Version": 3}
+        if metadata is not None:
+            buffers.append(_buffer(b, np.frombuffer(metadata, np.uint8)))
+            entry = {"Name": b.CreateString("TFLITE_METADATA"), "Buffer": len(buffers) - 1}
+            fields |= {"Buffers": _offsets(b, buffers), "Metadata": _offsets(b, [_table(b, "Metadata", entry)])}
         b.Finish(_table(b, "Model", fields), file_identifier=b"TFL3")
         return bytes(b.Output())
 
