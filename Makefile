@@ -10,11 +10,12 @@
 
 VENV := .venv
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+# Its warning that an installation is editable is not for whoever asked for a simulation.
+PIP := PYTHONWARNINGS='ignore:Editable installation' $(BIN)/python -m pip --disable-pip-version-check --quiet
 # pytest's worker processes. Verilator builds dominate, so more than there are cores is slower.
 JOBS ?= 2
 
-.PHONY: setup sim bitstream flash test test-all results cycles lint browser types docs clean distclean
+.PHONY: setup sim bitstream flash test test-all results cycles lint packages types docs clean distclean
 .DEFAULT_GOAL := sim
 
 setup: $(VENV)/.narrows
@@ -51,10 +52,10 @@ flash: $(VENV)/.narrows-board
 export CHROME MODEL IMAGE MODELS
 
 # Builds are found again by the tests beside those that made them: a worker keeps its half, and takes of the other's when done.
-test: lint browser
+test: lint packages
 	$(BIN)/pytest -n $(JOBS) --dist worksteal -m 'not slow' $(ARGS)
 
-test-all: lint browser
+test-all: lint packages
 	$(BIN)/pytest -n $(JOBS) --dist worksteal $(ARGS)
 
 results: $(VENV)/.narrows
@@ -62,9 +63,10 @@ results: $(VENV)/.narrows
 
 cycles: $(VENV)/.narrows-test
 	@$(BIN)/python tests/replay.py
-# Chromium, for the tests of a report's page.
-browser:
-	@.ci/browser
+
+# Python as a library, for benches; Chromium, for the tests of a report's page.
+packages: $(VENV)/.narrows-test
+	@.ci/test-packages $(BIN)/python
 
 lint: $(VENV)/.narrows-test
 	$(BIN)/ruff check .

