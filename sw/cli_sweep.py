@@ -102,7 +102,7 @@ def results(
     """
     with errors(debug), report.progress() as progress:
         from narrows.results import make_results, sweep_section, write
-        from narrows.sim.build import build_directory
+        from narrows.sim.build_folder import build_directory
 
         manifests = sorted(build_directory().glob("*/manifest.json"))
         chosen = engine(config, clock)

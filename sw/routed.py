@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from narrows.hw.config import EngineConfig
-from narrows.sim.build import build_directory
+from narrows.sim.build_folder import build_directory
 
 
 def routed_clock(config: EngineConfig) -> dict[str, Any] | None:

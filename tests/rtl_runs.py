@@ -24,7 +24,7 @@ from narrows.image_input import input_for
 from narrows.importer import import_network
 from narrows.plan import Plan
 from narrows.schedule import plan_network
-from narrows.sim.build import build_directory
+from narrows.sim.build_folder import build_directory
 from narrows.sim.simulator import board
 from narrows.sim.sources import sources
 

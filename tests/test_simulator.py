@@ -176,7 +176,15 @@ def test_a_waveform_has_the_window_and_changes_nothing(tmp_path: Path) -> None:
 
 
 def test_a_design_is_compiled_once_for_its_content(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("NARROWS_BUILD", str(tmp_path))
+    """In folders of any name: of the result, of the harness and of Verilator."""
+    odd = tmp_path / "für $HOME, mein"
+    odd.mkdir()
+    (odd / "sim").symlink_to(build.HERE)
+    (odd / "verilator").symlink_to(build.verilator_root())
+    monkeypatch.setenv("NARROWS_BUILD", str(odd / r'"C:\303"'))
+    monkeypatch.setattr(build, "HERE", odd / "sim")
+    monkeypatch.setattr(build, "HARNESS", tuple(odd / "sim" / path.name for path in build.HARNESS))
+    monkeypatch.setattr(build, "verilator_root", lambda: odd / "verilator")
     monkeypatch.setattr(build, "OPTIMISATION", dict.fromkeys(build.OPTIMISATION, "-O0"))
     said: list[str] = []
     first = build.build(Filler(), progress=lambda words, _: said.append(words))
@@ -187,7 +195,7 @@ def test_a_design_is_compiled_once_for_its_content(tmp_path: Path, monkeypatch: 
     said.clear()
     assert build.build(Filler, key="filler", progress=lambda words, _: said.append(words)) == first
     assert said == []
-    assert not [path for path in (tmp_path / "sim").iterdir() if path.is_dir() and path != first.parent]
+    assert not [path for path in first.parent.parent.iterdir() if path.is_dir() and path != first.parent]
 
 
 def test_a_failing_tool_is_one_line_that_names_the_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -204,10 +212,8 @@ def test_zeros_of_memories_are_left_out() -> None:
 
 
 def test_groups_are_balanced(tmp_path: Path) -> None:
-    names = []
-    for size in (5, 1, 4, 2, 6):
-        path = tmp_path / str(size)
-        path.write_bytes(bytes(size))
-        names.append(str(path))
-    groups = [[Path(name).name for name in group] for group in build.balanced(names, 2)]
+    paths = [tmp_path / str(size) for size in (5, 1, 4, 2, 6)]
+    for path in paths:
+        path.write_bytes(bytes(int(path.name)))
+    groups = [[path.name for path in group] for group in build.balanced(paths, 2)]
     assert sorted(groups) == [["5", "4"], ["6", "2", "1"]]
