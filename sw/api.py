@@ -89,7 +89,8 @@ def run_model(
         traced = report is not None and on == "sim"  # a board does not tell what its units do when
         if traced:
             device.observe(trace.LINES, pause=trace.PAUSE)
-        for frame in device.stream(pictures, progress=progress):
+        # Alone with its memory, the engine counts the same on every device.
+        for frame in device.stream(pictures, alone=True, progress=progress):
             frames.append(frame)
             if traced and len(frames) == 1:
                 intervals = device.observed(frame)
@@ -135,7 +136,8 @@ def _image_row(network: Network, path: Path, outputs: Sequence[np.ndarray], name
 
 
 def engine_rows(plan: Plan, frame: Frame, predicted: Sequence[Any]) -> dict[str, Any]:
-    """What the counters of a run say, block by block and in sum; a block's row adds up all its runs."""
+    """What the counters of a run say, block by block and in sum; a block's row adds up all its runs. Of a frame that ran alone only."""
+    assert not frame.sent, "the host's own transfers are among the counts"
     config = plan.config
     rows: dict[str, dict[str, Any]] = {}
     for run, counted, model in zip(plan.blocks, frame.blocks, predicted, strict=True):

@@ -27,11 +27,15 @@ _PATIENCE, _GRACE = 4, 1_000_000
 class Frame:
     """One run of a program: the engine's ``outputs``, for each image an array for each of the network's outputs, ``cycles`` from the start
     command to the last byte in external memory, and for each of the plan's runs the gateware's counters by the names of
-    :mod:`narrows.hw.counters`. A program of a stream gives the outputs of the images of its run before."""
+    :mod:`narrows.hw.counters`. A program of a stream gives the outputs of the images of its run before.
+
+    ``sent``: bytes of the next pictures that the host sent meanwhile. Over a line they go through the memory that the engine uses: they
+    are among the words written, in whatever block they came, and may cost it cycles. With 0 all counters are the program's own."""
 
     outputs: tuple[tuple[np.ndarray, ...], ...]
     cycles: int
     blocks: tuple[dict[str, int], ...]
+    sent: int = 0
 
     @property
     def output(self) -> np.ndarray:

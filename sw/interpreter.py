@@ -42,8 +42,9 @@ class Answer:
 class Interpreter:
     """``model``, a .tflite file, compiled for ``device``'s engine and loaded there. Tensors go by their indices in the file.
 
-    ``slices``, ``input_range``: see :func:`narrows.api.run_model`. ``frame``: the last frame with its cycles and each block's counters.
-    Raises :class:`NarrowsError` for a model that can't be run exactly or does not fit.
+    ``slices``, ``input_range``: see :func:`narrows.api.run_model`. ``frame``: the last frame with its cycles and each block's counters
+    (:class:`narrows.device.Frame` says when they are the network's alone). Raises :class:`NarrowsError` for a model that can't be run
+    exactly or does not fit.
     """
 
     def __init__(
@@ -108,11 +109,13 @@ class Interpreter:
         return answers
 
     def classify_stream(
-        self, images: Iterable[str | Path | np.ndarray], *, top: int = 5, progress: Progress | None = None
+        self, images: Iterable[str | Path | np.ndarray], *, top: int = 5, alone: bool = False, progress: Progress | None = None
     ) -> Iterator[list[Answer]]:
-        """:meth:`classify` for each of ``images`` in order: the next picture is read and sent while the device computes."""
+        """:meth:`classify` for each of ``images`` in order: the next picture is sent while the device computes, unless each frame
+        is to run ``alone``, so that its counters are its own (:meth:`narrows.Device.stream`)."""
         self._device.load(self.program, progress=progress)
-        for frame in self._device.stream((run_pre(self.network, self._value(image)) for image in images), progress=progress):
+        pictures = (run_pre(self.network, self._value(image)) for image in images)
+        for frame in self._device.stream(pictures, alone=alone, progress=progress):
             self._keep(frame)
             yield self._answers(top)
 
