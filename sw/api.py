@@ -28,7 +28,7 @@ from narrows.operator_table import rows_of_refused, rows_of_runnable
 from narrows.picture_file import FILTER, picture_files
 from narrows.plan import Plan
 from narrows.roofline import roofline, where_time_went
-from narrows.routed import routed_clock
+from narrows.routed import routed_clock, told_clock
 from narrows.run_details import run_details
 from narrows.runnable import runnable
 from narrows.tflite_file import read_model
@@ -159,6 +159,7 @@ def engine_rows(plan: Plan, frame: Frame, predicted: Sequence[Any]) -> dict[str,
     sums = {name: sum(block[name] for block in blocks) for name in ("cycles", "pointwise_busy", "wait_weights", "wait_data")}
     stored = sum(run.store.bytes for run in plan.blocks if run.store is not None)
     per_image = frame.cycles / plan.images
+    clock, board = told_clock(config)
     return {
         "batch": plan.images, "stream": plan.late, "cycles": frame.cycles, "cycles_per_image": per_image,
         "predicted_cycles": sum(block["predicted_cycles"] for block in blocks),
@@ -166,8 +167,8 @@ def engine_rows(plan: Plan, frame: Frame, predicted: Sequence[Any]) -> dict[str,
         "dram_read_bytes": read, "dram_write_bytes": written, "dram_read_bytes_per_image": read / plan.images,
         # Every byte written belongs to a block's output: what is left over would be a wide interior's.
         "interior_bytes_to_dram": written - stored,
-        "onchip_bytes": config.onchip_bytes, "clock_mhz": config.sdram_mhz, "routed": routed_clock(config),
-        "frames_per_second": config.sdram_mhz * 1e6 / per_image, "engine": config.digest,
+        "onchip_bytes": config.onchip_bytes, "clock_mhz": clock, "clock_of": board, "routed": routed_clock(config),
+        "frames_per_second": clock * 1e6 / per_image, "engine": config.digest,
         "time": where_time_went(sums | {"cycles": frame.cycles}), "depthwise_busy": sum(block["depthwise_busy"] for block in blocks),
         "roofline": roofline(config, macs=plan.macs, cycles=frame.cycles, moved=read + written), "blocks": blocks,
     }
@@ -204,12 +205,12 @@ def plan_model(
             "operators": [layer.op for layer in shape.layers],
         })
     cycles = sum(block["predicted_cycles"] for block in blocks)
-    macs = plan.macs
+    macs, (clock, board) = plan.macs, told_clock(config)
     return {
         "model": str(model), "engine": config.digest, "batch": plan.images, "stream": plan.late,
         "predicted_cycles_per_image": cycles / plan.images, "notes": list(network.notes),
         "host_before": [op.name for op in network.pre], "host_after": [op.name for op in network.post],
         "blocks": blocks, "macs": macs, "multipliers": config.multipliers, "predicted_cycles": cycles,
         "predicted_utilisation": macs / (config.multipliers * cycles), "onchip_bytes": config.onchip_bytes,
-        "activation_words_per_bank": config.bank_words, "clock_mhz": config.sdram_mhz, "operators": rows_of_runnable(able),
+        "activation_words_per_bank": config.bank_words, "clock_mhz": clock, "clock_of": board, "operators": rows_of_runnable(able),
     }

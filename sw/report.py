@@ -20,6 +20,7 @@ from narrows.report_parts import count as _count
 from narrows.report_parts import size as _bytes
 from narrows.report_parts import table as _table
 from narrows.report_parts import totals as _totals
+from narrows.routed import told
 
 #: Columns of a report that goes into a file or a pipe.
 PIPE_WIDTH = 120
@@ -72,7 +73,7 @@ def print_run(result: dict[str, Any]) -> None:
     out.print(_totals([
         ("cycles per frame", _count(round(result["cycles_per_image"])), f"predicted {_count(round(result['predicted_cycles'] / images))}"),
         ("latency", _count(result["latency_cycles"]), f"cycles, {1e-3 * result['latency_cycles'] / clock:.2f} ms {_together(result)}"),
-        ("frames per second", f"{result['frames_per_second']:.1f}", f"at {clock} MHz{_routed(result)}"),
+        ("frames per second", f"{result['frames_per_second']:.1f}", f"{told(result)}{_routed(result)}"),
         ("utilisation", f"{result['utilisation']:.1%}", f"{result['macs'] / 1e6:.2f} M MAC on {result['multipliers']} multipliers"),
         ("where the time went", time_bar(result, out.encoding), _shares(result)),
         ("depthwise unit", f"{result['depthwise_busy'] / result['cycles']:.1%}", "of the cycles, beside the array"),
@@ -95,7 +96,7 @@ def _print_input(out: Console, result: dict[str, Any]) -> None:
 
 def _routed(result: dict[str, Any]) -> str:
     routed = result.get("routed")
-    return f"; routed for {routed['board']} it reaches {routed['mhz']:.1f}" if routed else ""
+    return f"; routed here for {routed['board']}: {routed['mhz']:.1f}" if routed else ""
 
 
 def _shares(result: dict[str, Any]) -> str:

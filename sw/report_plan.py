@@ -12,6 +12,7 @@ from rich.markup import escape
 from narrows.operator_table import REFUSED
 from narrows.report import console
 from narrows.report_parts import count, size, table, totals
+from narrows.routed import told
 
 #: Longer tables are shown by kinds of operators, and so many refusals in full.
 SHORT = 40
@@ -43,7 +44,7 @@ def print_plan(result: Mapping[str, Any], *, every: bool = False) -> None:
     work = f"{result['macs'] / 1e6:.2f} M MAC on {result['multipliers']} multipliers"
     out.print(totals([
         ("host before, after", ", ".join(result["host_before"]) or "nothing", ", ".join(result["host_after"]) or "nothing"),
-        ("predicted cycles", count(cycles), f"per frame, {1e6 * clock / cycles:.1f} frames per second at {clock} MHz{batched}"),
+        ("predicted cycles", count(cycles), f"per frame, {1e6 * clock / cycles:.1f} frames per second {told(result)}{batched}"),
         ("utilisation", f"{result['predicted_utilisation']:.1%}", work),
         ("on-chip memory", size(result["onchip_bytes"]), f"engine {result['engine']}"),
     ]))  # fmt: skip

@@ -10,6 +10,7 @@ from typing import Any
 from narrows.bounds import CAUSES, Bounds, total
 from narrows.hw.config import EngineConfig
 from narrows.network import NarrowsError
+from narrows.routed import told
 
 #: A section's lines.
 Section = list[str]
@@ -59,7 +60,7 @@ def networks(runs: Sequence[Measured]) -> Section:
     config = runs[0].config
     lines = [
         f"Engine `{config.digest}`: {config.multipliers} multipliers, {config.onchip_bytes:,} bytes of on-chip data memory. Cycles and "
-        f"bytes are per image; frames per second at {config.sdram_mhz} MHz.", "",
+        f"bytes are per image; frames per second {told(runs[0].result)}.", "",
         "| network | run as | M MAC | cycles | predicted | utilisation | frames/s | read | written | of interiors |",
         "|---|---|---|---|---|---|---|---|---|---|",
     ]  # fmt: skip
@@ -197,7 +198,7 @@ def sweep(of_ways: Mapping[str, Sequence[Mapping[str, Any]]]) -> Section:
     for way, rows in of_ways.items():
         sides = sorted({row["resolution"] for row in rows})
         lines += [
-            *([""] if lines else []), f"As {way}, frames per second at {rows[0]['clock_mhz']} MHz, utilisation, limit:", "",
+            *([""] if lines else []), f"As {way}, frames per second {told(rows[0])}; utilisation; limit:", "",
             f"| width | {' | '.join(map(str, sides))} |", "|---" * (len(sides) + 1) + "|",
         ]  # fmt: skip
         for width in sorted({row["width"] for row in rows}):

@@ -17,6 +17,7 @@ from narrows.hw.config import EngineConfig
 from narrows.importer import import_network
 from narrows.network import NarrowsError, Network
 from narrows.paper import CLASSES, RESOLUTIONS, WIDTHS, mobilenet_v2
+from narrows.routed import told_clock
 from narrows.runnable import runnable
 
 Progress = Callable[[str, float], None]
@@ -144,10 +145,11 @@ def _cut(text: str) -> str:
 
 def _row(subject: Subject, network: Network | NarrowsError, config: EngineConfig, *, batch: int, stream: bool) -> dict[str, Any]:
     macs = sum(layer.macs for layer in network.layers) if isinstance(network, Network) else None
+    clock, board = told_clock(config)
     row: dict[str, Any] = {
         "network": subject.name, "width": subject.width, "resolution": subject.resolution, "macs": macs,
         "engine": config.digest, "array": array_of(config), "configuration": asdict(config), "multipliers": used_multipliers(config),
-        "block_rams": used_block_rams(config), "onchip_bytes": config.onchip_bytes, "clock_mhz": config.sdram_mhz,
+        "block_rams": used_block_rams(config), "onchip_bytes": config.onchip_bytes, "clock_mhz": clock, "clock_of": board,
     }  # fmt: skip
     try:
         if isinstance(network, NarrowsError):
@@ -160,7 +162,7 @@ def _row(subject: Subject, network: Network | NarrowsError, config: EngineConfig
     causes = total(parts(bounds, block, config) for bounds, block in zip(bounds_of(plan), predicted, strict=True))
     return row | {
         "refused": None, "batch": plan.images, "stream": plan.late, "cycles_per_image": cycles / plan.images,
-        "frames_per_second": 1e6 * config.sdram_mhz * plan.images / cycles,
+        "frames_per_second": 1e6 * clock * plan.images / cycles,
         "utilisation": macs * plan.images / (config.multipliers * cycles),
         "read_bytes": sum(block.read_bytes for block in predicted) / plan.images,
         "write_bytes": sum(block.write_bytes for block in predicted) / plan.images,

@@ -32,7 +32,7 @@ RESULT = {
     "images": [IMAGE | {"cycles": 21_000}], "batch": 1, "stream": False, "cycles": 21_000, "cycles_per_image": 21_000.0,
     "latency_cycles": 21_000, "predicted_cycles": 20_900, "macs": 2_500_000, "multipliers": 152,
     "utilisation": 0.783, "dram_read_bytes": 3_456_789, "dram_write_bytes": 128, "interior_bytes_to_dram": 0, "onchip_bytes": 400_000,
-    "clock_mhz": 133, "frames_per_second": 6333.3, "engine": "0123456789abcdef", "blocks": [BLOCK],
+    "clock_mhz": 133, "clock_of": None, "frames_per_second": 6333.3, "engine": "0123456789abcdef", "blocks": [BLOCK],
     "time": {"array_busy": 17_000, "wait_weights": 1_234, "wait_data": 56, "no_work": 2_710}, "depthwise_busy": 9_000, "routed": None,
     "roofline": {
         "bytes_per_cycle": 2, "macs_per_byte": 40.25, "ridge_macs_per_byte": 76.0, "macs_per_cycle": 70.0, "bound": "memory",
@@ -47,7 +47,7 @@ PLAN = {
     }],
     "notes": ["folded a PAD"], "host_before": [], "host_after": ["SOFTMAX"], "macs": 1_000_000, "multipliers": 152,
     "predicted_cycles": 9_000, "predicted_cycles_per_image": 9_000.0, "batch": 1, "stream": False, "predicted_utilisation": 0.7,
-    "onchip_bytes": 400_000, "clock_mhz": 133, "engine": "0123456789abcdef",
+    "onchip_bytes": 400_000, "clock_mhz": 133, "clock_of": None, "engine": "0123456789abcdef",
     "operators": [{"index": 0, "name": "CONV_2D", "tensor": "tensor 3 (t3)", "where": "gateware block 1", "reason": ""}],
 }  # fmt: skip
 DIFFERENCE = {"position": [1, 2, 3], "got": 4, "expected": 5, "differing": 6, "of": 700}

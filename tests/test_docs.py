@@ -14,6 +14,8 @@ from types import SimpleNamespace
 import pytest
 from mkdocs.exceptions import PluginError
 
+from narrows.hw.config import ECP5_25F, ECP5_85F_WIDE, EngineConfig
+
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = SimpleNamespace(file=SimpleNamespace(src_path="a.md"))
 
@@ -55,3 +57,21 @@ def test_links_to_the_source_become_words():
     assert hooks.on_page_markdown(text, page=PAGE) == "see `top.py` and the units (`hw`) or [results](results.md#how-to-read-it)"
     with pytest.raises(PluginError, match=r"a\.md: links to \.\./hw/none\.py, which is not in the source tree"):
         hooks.on_page_markdown("[x](../hw/none.py)", page=PAGE)
+
+
+def test_the_engines_tables_are_those_of_the_code():
+    """Each has the default engine in its first column and another one beside it."""
+    page = (ROOT / "docs" / "architecture.md").read_text()
+    rows = {
+        "on-chip data memory": lambda config: f"{config.onchip_bytes:,} bytes",
+        "activation memory": lambda config: f"{config.activation_words * config.group:,} bytes",
+        "line buffers": lambda config: f"{3 * config.line_words * config.group:,} bytes",
+        "multipliers, array + depthwise": lambda config: f"= {config.multipliers}",
+        "array: input channels x output channels x pixels": lambda config: f"{config.group} x {config.outputs} x {config.pixels}",
+    }
+    for name, words in rows.items():
+        found = [line.replace("*", "").split("|")[2:4] for line in page.splitlines() if line.startswith(f"| {name} |")]
+        for cells, other in zip(found, (ECP5_25F, ECP5_85F_WIDE), strict=False):
+            for cell, config in zip(cells, (EngineConfig(), other), strict=True):
+                assert words(config) in cell, (name, cell)
+        assert found, name

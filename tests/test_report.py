@@ -8,10 +8,11 @@ import pytest
 from test_cli import BLOCK, RESULT
 
 from narrows import report
+from narrows.boards import load_board
 from narrows.hw.config import EngineConfig
 from narrows.hw.sdram_timing import PARTS
 from narrows.roofline import roofline, where_time_went
-from narrows.routed import routed_clock
+from narrows.routed import REACHED, routed_clock, told, told_clock
 
 
 @pytest.fixture
@@ -95,3 +96,14 @@ def test_a_build_of_this_engine_is_found(monkeypatch, tmp_path):
         (tmp_path / board).mkdir()
         (tmp_path / board / "manifest.json").write_text(text)
     assert routed_clock(config) == {"board": "two", "mhz": 125.5}
+
+
+def test_told_clocks_are_those_boards_reach():
+    """Rates are told at a clock that some build has reached, whatever the memory's timing is for."""
+    for engine, name, mhz in REACHED:
+        board = load_board(name).config
+        assert told_clock(board) == told_clock(engine) == (mhz, name) and board.sdram_mhz == mhz
+    assert told_clock(EngineConfig(sdram_mhz=100)) == (100, "ulx3s-85f")
+    assert told_clock(EngineConfig(line_words=4096)) == (EngineConfig().sdram_mhz, None)
+    assert told({"clock_mhz": 115, "clock_of": "ulx3s-85f"}) == "at 115 MHz, which builds for ulx3s-85f reach"
+    assert told({"clock_mhz": 133, "clock_of": None}) == "at 133 MHz, which no build has reached"
