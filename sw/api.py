@@ -12,7 +12,6 @@ import numpy as np
 
 from narrows import report_page, trace
 from narrows.board_device import Device
-from narrows.board_port import looks_like_a_port
 from narrows.check import check_model
 from narrows.device import Frame
 from narrows.golden import model_outputs, run_post, run_pre
@@ -30,6 +29,7 @@ from narrows.plan import Plan
 from narrows.roofline import roofline, where_time_went
 from narrows.routed import routed_clock, told_clock
 from narrows.run_details import run_details
+from narrows.run_options import check_options
 from narrows.runnable import runnable
 from narrows.tflite_file import read_model
 
@@ -56,12 +56,8 @@ def run_model(
     values of pixels 0 and 255 for a model with a float32 input; None: as the file says (:mod:`narrows.input_range`). Raises
     :class:`NarrowsError`.
     """
-    if report is not None and on == "golden":
-        raise NarrowsError("A report shows where cycles went, and golden has none: run on sim (the gateware) or on a board.")
-    if on not in ("sim", "golden") and not looks_like_a_port(on):
-        raise NarrowsError(
-            f"There is no device {on!r}: run on sim (the gateware) or golden (NumPy), a serial port like /dev/ttyUSB0 or socket://host:port."
-        )
+    engine = {"--slices": slices, "--batch": batch > 1 and not stream, "--stream": stream}
+    check_options(on, report=report, waveform=waveform, window=window, engine=engine)
     network = import_network(model)
     if not images:
         raise NarrowsError("There is no image to run; give one with --image.")

@@ -223,7 +223,8 @@ def doctor(debug: Debug = False) -> None:
 
     with errors(debug):
         findings = examine()
-        report.print_doctor(findings)
+    report.print_doctor(findings)
+    with errors(debug):
         if not healthy(findings):
             raise NarrowsError("Something that Narrows needs is missing: see the lines above.")
 
@@ -263,14 +264,29 @@ def parse_window(text: str | None) -> tuple[int, int] | None:
 
 def main() -> None:
     """The program ``narrows``."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by whoever started us
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_WRONLY), "w"))
     try:
-        app()
+        try:
+            app()
+        finally:
+            sys.stdout.flush()
     except KeyboardInterrupt:
         sys.exit(130)
     except BrokenPipeError:
-        # Whoever read our output has enough; Python would complain once more when it flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # Whoever read our output has enough.
+        _drop_output()
         sys.exit(0)
+    except OSError as error:
+        _drop_output()
+        typer.echo(f"narrows: the output can't be written ({error.strerror})", err=True)
+        sys.exit(1)
+
+
+def _drop_output() -> None:
+    """Python would complain once more when it flushes at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 if __name__ == "__main__":

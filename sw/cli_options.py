@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +16,7 @@ from narrows.config_file import load_config
 from narrows.hw.config import EngineConfig
 from narrows.hw.top import memory_timing
 from narrows.network import NarrowsError
+from narrows.output_paths import check_file
 
 Config = Annotated[
     Path | None, typer.Option("--config", "-c", help="TOML file of engine settings, lines like [cyan]group = 8[/]; see hw/config.py.")
@@ -22,8 +24,20 @@ Config = Annotated[
 Clock = Annotated[
     int | None, typer.Option("--clock", metavar="MHZ", min=1, help="Clock of engine and memory; the memory's timing in cycles follows it.")
 ]
+
+
+def _json_file(value: str | None) -> str | None:
+    """Refuses a file that can't be written before the work for it begins."""
+    if value not in (None, "-"):
+        with errors(False):
+            check_file(Path(value))
+    return value
+
+
 Json = Annotated[
-    str | None, typer.Option("--json", metavar="FILE", help="Write the result as JSON; - is the standard output, instead of tables.")
+    str | None,
+    typer.Option("--json", metavar="FILE", callback=_json_file,
+                 help="Write the result as JSON; - is the standard output, instead of tables."),
 ]
 InputRange = Annotated[
     str | None, typer.Option("--input-range", metavar="LOW,HIGH", help="What pixels 0 and 255 are to a model with a float32 input, like "
@@ -85,11 +99,20 @@ def errors(debug: bool) -> Iterator[None]:
         typer.echo(f"narrows: {one_line(error)}", err=True)
         raise typer.Exit(1) from None
     except Exception as error:
-        if debug:
+        if debug or (isinstance(error, OSError) and _output_is_lost()):
             raise
         what = f"{type(error).__name__}: {one_line(error)}"
         typer.echo(f"narrows: unexpected {what} -- please report it to the project, with the command and what --debug shows", err=True)
         raise typer.Exit(1) from None
+
+
+def _output_is_lost() -> bool:
+    """Whether what was printed does not arrive, which :func:`narrows.cli.main` says of all commands."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        return True
+    return False
 
 
 def one_line(error: BaseException) -> str:

@@ -101,9 +101,11 @@ def results(
     models which are not there stay as they are.
     """
     with errors(debug), report.progress() as progress:
-        from narrows.results import make_results, sweep_section, write
+        from narrows.results import check_page, make_results, sweep_section, write
         from narrows.sim.build_folder import build_directory
 
+        if page is not None:
+            check_page(page)
         manifests = sorted(build_directory().glob("*/manifest.json"))
         chosen = engine(config, clock)
         sections, left_out = make_results(

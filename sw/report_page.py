@@ -44,10 +44,10 @@ def write_report(folder: Path, result: dict[str, Any], traced: dict[str, Any] | 
         folder.mkdir(parents=True, exist_ok=True)
         (folder / DATA).write_text(json.dumps(whole, indent=1) + "\n")
         (folder / PAGE).write_text(page(whole, pictures(inputs)), encoding="utf-8")
+        if traced is not None:
+            write_trace(folder / TRACE, traced)
     except OSError as error:
         raise NarrowsError(f"{folder}: the report can't be written there ({error.strerror}).") from None
-    if traced is not None:
-        write_trace(folder / TRACE, traced)
     return paths
 
 

@@ -17,6 +17,7 @@ from narrows.bounds import Bounds, bounds_of, parts, total
 from narrows.device import Frame, SimulatedDevice
 from narrows.hw.config import EngineConfig
 from narrows.network import NarrowsError, Network
+from narrows.output_paths import check_file
 from narrows.plan import Plan
 from narrows.results_text import Measured, Section
 from narrows.runnable import runnable
@@ -108,12 +109,30 @@ def sweep_section(config: EngineConfig, progress: Progress | None = None) -> Sec
     return results_text.sweep(found)
 
 
+def check_page(page: Path) -> None:
+    """Raises :class:`NarrowsError` if :func:`write` could not put anything into the file ``page``."""
+    _read(page)
+    check_file(page)
+
+
 def write(page: Path, sections: dict[str, Section]) -> None:
     """Put the sections into the file ``page``. Raises :class:`NarrowsError` if it can't be read or written, or has no place for one."""
+    text = results_text.put(_read(page), sections)
     try:
-        page.write_text(results_text.put(page.read_text(encoding="utf-8"), sections), encoding="utf-8")
+        page.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise _no_page(page, error) from None
+
+
+def _read(page: Path) -> str:
+    try:
+        return page.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise NarrowsError(f"{page}: can't be read and written ({error}); name a page with places for the sections") from None
+        raise _no_page(page, error) from None
+
+
+def _no_page(page: Path, error: Exception) -> NarrowsError:
+    return NarrowsError(f"{page}: can't be read and written ({error}); name a page with places for the sections")
 
 
 def sections(runs: Sequence[Measured], of_builds: Sequence[results_builds.BoardRun] = ()) -> dict[str, Section]:
