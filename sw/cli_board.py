@@ -9,9 +9,7 @@ import typer
 from narrows import report
 from narrows.cli_options import Clock, Config, Debug, Json, engine, errors, finish
 from narrows.hw.system import BAUD
-
-#: The port of a virtual board, unless another is named.
-PORT = 7000
+from narrows.link import PORT
 
 Baud = Annotated[int, typer.Option("--baud", min=1, metavar="BAUD", help="Bits a second of a serial line, as the gateware was built for.")]
 

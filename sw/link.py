@@ -9,12 +9,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 import zlib
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from typing import Any, Self
+from urllib.parse import urlsplit
 
 from narrows.hw.config import EngineConfig
 from narrows.hw.link_protocol import Command
@@ -25,6 +27,9 @@ from narrows.link_session import Port, Session
 
 #: What hears of progress: bytes done of all.
 Progress = Callable[[int, int], None]
+
+#: The TCP port of a virtual board, unless another is named.
+PORT = 7000
 
 #: Data bytes of a frame: larger ones cost less of the line, but more when one is lost.
 BLOCK = 512
@@ -221,12 +226,16 @@ def open_link(url: str, *, baud: int = BAUD, block: int = BLOCK, patience: float
     import serial
 
     remote = "://" in url
+    if url.lower().startswith("socket:"):
+        _check_address(url)
     # A second program at the same serial port would read half of the replies; systems that can refuse it.
     options: dict[str, Any] = {} if remote or os.name != "posix" else {"exclusive": True}
     try:
         port = serial.serial_for_url(url, baudrate=baud, timeout=0.02, write_timeout=5, **options)
     except (serial.SerialException, ValueError) as error:
-        raise LinkError(f"{url} can't be opened: {error}.") from error
+        taken = getattr(error, "errno", None) in (errno.EAGAIN, errno.EBUSY)
+        why = "the board is busy with another client, for another program has the port" if taken else error
+        raise LinkError(f"{url} can't be opened: {why}.") from error
     with suppress(AttributeError, NotImplementedError, OSError, ValueError):
         port.set_low_latency_mode(True)  # otherwise USB converters may keep a reply for 16 ms
     try:
@@ -234,3 +243,18 @@ def open_link(url: str, *, baud: int = BAUD, block: int = BLOCK, patience: float
     except BaseException:
         port.close()
         raise
+
+
+def _check_address(url: str) -> None:
+    """Refuse what is not socket://host:port, with a port that there can be."""
+    try:
+        parts = urlsplit(url)
+        port, host = parts.port, parts.hostname
+    except ValueError as error:
+        raise LinkError(f"{url} can't be opened: {error}; give it as socket://host:port.") from None
+    if not host or not port:
+        missing = "port" if host else "host"
+        raise LinkError(
+            f"{url} can't be opened: it names no {missing}; give it as socket://host:port, "
+            f"socket://localhost:{PORT} for `narrows serve` on this machine."
+        )

@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from narrows.hw.link_protocol import CHECK_BYTES, ESCAPE, ESCAPED, FLAG, HEADER_BYTES, REPLY, REPLY_BYTES, VERSION, Command
 from narrows.network import NarrowsError
 
+#: The result in the frame that a client gets where another one has the board, :data:`TURNED_AWAY`; never the gateware's.
+TAKEN = 255
+
 #: Bytes a second that the slowest checksum adds up, with the engine at the memory all the time.
 _CHECKSUM_RATE = 4_000_000
 
@@ -113,3 +116,7 @@ def decode(frame: bytes) -> bytes | None:
     whole = first + b"".join(bytes([part[0] ^ ESCAPED]) + part[1:] for part in rest)
     content, check = whole[:-CHECK_BYTES], whole[-CHECK_BYTES:]
     return content if zlib.crc32(content).to_bytes(CHECK_BYTES, "little") == check else None
+
+
+#: What a client gets, unasked, from whoever stands before a board that another client has: a reply to ``HELLO``.
+TURNED_AWAY = encode(bytes([0, REPLY | Command.HELLO, TAKEN, 0, 0]))

@@ -21,7 +21,7 @@ from narrows.hw.link_protocol import (
     Command,
     Result,
 )
-from narrows.link_frame import Identity, LinkError, Reply, Request
+from narrows.link_frame import TAKEN, Identity, LinkError, Reply, Request
 
 #: Times that one command is sent, and times that nothing at all comes back before the board is given up.
 _TRIES, _SILENCES = 50, 8
@@ -92,6 +92,8 @@ class Session:
             end = self.clock() + self._least_patience
             while self.clock() < end:
                 for reply in self.replies(0):
+                    if (reply.command, reply.result) == (Command.HELLO, TAKEN):
+                        raise LinkError("The board is busy with another client, and takes one at a time: try again when that has left.")
                     if (reply.sequence, reply.command, reply.result) == (self.next, Command.HELLO, Result.OK) and reply.data[:4] == nonce:
                         self._identity = Identity.of(reply.data)
                         self.next = (self.next + 1) % 256

@@ -9,13 +9,16 @@ gateware can, and what passes on its clock is simulated. Without a client, or wi
 
 from __future__ import annotations
 
+import math
 import select
 import socket
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Self
 
 from narrows.hw.config import EngineConfig
+from narrows.link_frame import TURNED_AWAY
 from narrows.network import NarrowsError
 from narrows.sim.simulator import Simulator, board
 
@@ -29,12 +32,15 @@ _TAKEN = _SLICE // 4
 #: up to 300,000); then time passes slowly: a slice for each so many seconds.
 _QUIET, _DOZE = 1_000_000, 0.05
 
+#: Seconds for a client that is turned away to hear why: what it sent meanwhile would have the words thrown away otherwise.
+_FAREWELL = 1.0
+
 #: Seconds after which a client that takes no bytes is given up.
 _STUCK = 10.0
 
 
 class VirtualBoard:
-    """Listens at ``host``:``port`` (0: any free one) for one client at a time; others are turned away until it leaves.
+    """Listens at ``host``:``port`` (0: any free one) for one client at a time; others hear that it is busy until that one leaves.
 
     ``config``: the engine, compiled unless it is cached. ``say`` hears of clients that come and go. The board keeps its memory when
     a client leaves, as a real one does. Raises :class:`NarrowsError` where a tool fails or the port can't be had.
@@ -50,6 +56,7 @@ class VirtualBoard:
             raise NarrowsError(f"Port {port} of {host} can't be listened at ({error}): name another one with --port.") from None
         self._say = say
         self._client: socket.socket | None = None
+        self._turned_away: list[tuple[float, socket.socket]] = []  # and when
         self._outgoing = b""  # what the client has not taken yet
         self._taken_at = 0.0  # when it last took something
         self._quiet = _QUIET
@@ -78,6 +85,7 @@ class VirtualBoard:
     def close(self) -> None:
         """Send everybody away and end the simulation."""
         self._leave("the board is switched off")
+        self._forget(math.inf)
         self._listener.close()
         self._simulator.close()
 
@@ -91,11 +99,12 @@ class VirtualBoard:
         working = self._simulator.busy or self._quiet < _QUIET or bool(self._outgoing)
         sockets = [self._listener] if self._client is None else [self._client, self._listener]
         ready, _, _ = select.select(sockets, [], [], 0 if working else _DOZE)
-        # The client first: when all that it sent has been taken, it may turn out to have left, which makes room for the next.
+        self._forget(time.monotonic())
+        # The client first: one that has left makes room for the next when all that it sent has been taken.
         sent = self._client in ready
         if sent:
             self._receive()
-        if self._listener in ready and not (sent and self._client is not None):
+        if self._listener in ready and not (sent and self._client is not None and _leaving(self._client)):
             self._accept()
         if working or self._client is not None:
             self._pass_time()
@@ -141,7 +150,7 @@ class VirtualBoard:
             return  # gone before it was seen
         if self._client is not None:
             self._say(f"{address[0]} is turned away: there is a client")
-            client.close()
+            self._turn_away(client)
             return
         client.setblocking(False)
         client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -149,8 +158,32 @@ class VirtualBoard:
         self._client = client
         self._say(f"a client from {address[0]}")
 
+    def _turn_away(self, client: socket.socket) -> None:
+        """Tell ``client`` why; it is not listened to, and closed a little later."""
+        client.setblocking(False)
+        with suppress(OSError):
+            client.send(TURNED_AWAY)
+            client.shutdown(socket.SHUT_WR)
+        self._turned_away.append((time.monotonic(), client))
+
+    def _forget(self, now: float) -> None:
+        """Close the connections of those who were turned away long before ``now``."""
+        for since, client in list(self._turned_away):
+            if now > since + _FAREWELL:
+                client.close()
+                self._turned_away.remove((since, client))
+
     def _leave(self, why: str) -> None:
         if self._client is not None:
             self._client.close()
             self._client, self._outgoing = None, b""
             self._say(why)
+
+
+def _leaving(client: socket.socket) -> bool:
+    """Whether ``client`` will send no more than what has come already; also where the system does not tell."""
+    if not hasattr(select, "POLLRDHUP"):
+        return True
+    poll = select.poll()
+    poll.register(client, select.POLLRDHUP)
+    return bool(poll.poll(0))

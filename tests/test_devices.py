@@ -80,13 +80,19 @@ def test_the_driver_at_a_serial_port(terminal):
         device.load(terminal.program)
         for picture in pictures(2, terminal.network):
             assert right(terminal.network, picture, device.run(picture).output)
-        with pytest.raises(LinkError, match="can't be opened"):
+        with pytest.raises(LinkError, match="can't be opened: the board is busy with another client, for another program has the port"):
             Device.open(terminal.path, config=terminal.program.plan.config)
 
 
 @pytest.mark.parametrize(("url", "message"), [
     ("socket://localhost:1", "socket://localhost:1 can't be opened"), ("/dev/nowhere", "/dev/nowhere can't be opened"),
     ("nonsense://x", "nonsense://x can't be opened"),
+    ("socket://localhost", "localhost can't be opened: it names no port; give it as socket://host:port, socket://localhost:7000 for"),
+    ("socket://localhost:0", "socket://localhost:0 can't be opened: it names no port"),
+    ("socket://:7000", "socket://:7000 can't be opened: it names no host"),
+    ("socket:7000", "socket:7000 can't be opened: it names no host"),
+    ("socket://localhost:70000", "socket://localhost:70000 can't be opened: Port out of range 0-65535; give it as socket://host:port"),
+    ("socket://localhost:seven", "socket://localhost:seven can't be opened: .*; give it as socket://host:port"),
 ])  # fmt: skip
 def test_what_is_not_there(url: str, message: str):
     with pytest.raises(NarrowsError, match=message):

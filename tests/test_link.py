@@ -11,6 +11,8 @@ from link_system import BUFFER, CLOCK_HZ, CONTROL, DIGEST, INDEX, VALUE, LinkSys
 
 from narrows.hw.link import Link
 from narrows.hw.link_frame import FrameReceiver
+from narrows.hw.link_protocol import Command, Result
+from narrows.link_frame import TURNED_AWAY, Reply
 
 
 def examples() -> list[tuple[str, str]]:
@@ -32,6 +34,16 @@ def test_model_answers_the_example():
     model = BoardModel(memory=bytearray(1 << 25), read_register=lambda _: 0, write_register=lambda *_: None)
     for sent, answered in examples():
         assert model.receive(bytes.fromhex(sent)) == bytes.fromhex(answered)
+
+
+def test_the_frame_of_a_board_that_is_taken():
+    """As the specification writes it."""
+    text = (ROOT / "docs" / "link.md").read_text().split("## A board that is taken")[1].split("\n## ")[0]
+    frame, = re.findall(r"^    ((?:[0-9A-F]{2} ?)+)$", text, re.MULTILINE)
+    assert bytes.fromhex(frame) == TURNED_AWAY
+    reply = Reply.of(TURNED_AWAY[1:-1])
+    assert reply is not None and (reply.command, reply.result) == (Command.HELLO, 255)
+    assert reply.result not in list(Result)
 
 
 def test_refused_sizes():

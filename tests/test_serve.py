@@ -25,10 +25,11 @@ from virtual_board import Served, client
 
 import narrows
 from narrows import Device, cli
+from narrows.devices import find_devices
 from narrows.golden import run_model
 from narrows.hw.config import ECP5_25F, EngineConfig
 from narrows.interpreter import Interpreter
-from narrows.link_frame import LinkError
+from narrows.link_frame import TURNED_AWAY, LinkError
 from narrows.network import NarrowsError
 from narrows.serve import VirtualBoard
 
@@ -200,11 +201,28 @@ def test_ctrl_c_ends_it(tmp_path: Path, model: Path):
 def test_one_client_at_a_time(served: Served, model: Path):
     with Device.open(served.url, config=SMALL) as device:
         interpreter = device.interpreter(model)
-        with pytest.raises(LinkError, match="can't be"):
-            Device.open(served.url, config=SMALL)
+        for _ in range(3):
+            with pytest.raises(LinkError, match="^The board is busy with another client, and takes one at a time: try again when"):
+                Device.open(served.url, config=SMALL)
         assert right(interpreter, pixels(1)[0])
+        row = find_devices([served.url])[1]
+        assert not row["answers"] and "busy with another client" in row["problem"]
     with Device.open(served.url, config=SMALL) as device:
         assert device.load(interpreter.program) == 0, "it is still there"
+
+
+def test_a_second_client_hears_it_at_once(served: Served):
+    """Also while the first one has sent more than the board has taken; a client that leaves behind as much is no client."""
+    for number in range(2):
+        with socket.create_connection(("127.0.0.1", served.port)) as first:
+            first.sendall(bytes(100_000))
+            begin = time.monotonic()
+            with socket.create_connection(("127.0.0.1", served.port), timeout=LONG) as second:
+                second.sendall(bytes(50))
+                assert second.recv(100) == TURNED_AWAY and second.recv(100) == b"", number
+            assert time.monotonic() - begin < 5
+        with Device.open(served.url, config=SMALL):
+            pass
 
 
 def test_somebody_who_talks_nonsense(served: Served, model: Path):
