@@ -233,17 +233,17 @@ def lower_add(low: Lowering, call: Call) -> None:
 
 
 def append_window(
-    low: Lowering, call: Call, value: Value, shape: Sequence[int], *, kernel: tuple[int, int], stride: tuple[int, int], bias: int = 0,
+    low: Lowering, call: Call, value: Value, output: Tensor, *, kernel: tuple[int, int], stride: tuple[int, int], bias: int = 0,
     constants: tuple[int, int, int, int, int],
 ) -> None:
-    """A depthwise convolution of ``value`` to ``shape`` with weights of 1: clamp(MBQM(sum of (x - z_in) + bias) + zero_point, lo, hi) of
+    """A depthwise convolution of ``value`` to ``output`` with weights of 1: clamp(MBQM(sum of (x - z_in) + bias) + zero_point, lo, hi) of
     each window, by ``constants`` (multiplier, shift, zero point, lo, hi)."""
     channels = value.tensor.shape[2]
     multiplier, shift, *ends = constants
     low.append(
         call,
         Depthwise(
-            name=layer_name(call.op), op=call.op.index, inputs=(value.tensor,), output=low.tensor(call, shape), macs=0,
+            name=layer_name(call.op), op=call.op.index, inputs=(value.tensor,), output=output, macs=0,
             weights=np.ones((*kernel, channels), value.tensor.dtype), weight_zero_point=0, bias=np.full(channels, bias),
             requant=Requant(np.full(channels, multiplier), np.full(channels, shift), *ends), kernel=kernel, stride=stride,
             dilation=(1, 1), pad=NO_PAD,
@@ -259,9 +259,8 @@ def append_pointwise(low: Lowering, call: Call, *constants: int) -> None:
     value = low.operand(call)
     call.types(call.source(0), call.output, allowed=BYTES)
     multiplier, shift, zero_point, lo, hi = constants
-    append_window(
-        low, call, value, value.tensor.shape, kernel=(1, 1), stride=(1, 1), constants=(multiplier, shift, zero_point, lo, hi)
-    )
+    output = low.tensor(call, value.tensor.shape)
+    append_window(low, call, value, output, kernel=(1, 1), stride=(1, 1), constants=(multiplier, shift, zero_point, lo, hi))
 
 
 LAYERS = {

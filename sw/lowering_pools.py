@@ -17,19 +17,18 @@ def lower_average(low: Lowering, call: Call) -> None:
     low.operand(call)  # refuses padding
     height, width, _ = value.tensor.shape
     kernel, stride, pad, lo, hi = pooling(call)
-    shape = call.output.shape[1:]
-    if shape[:2] == (1, 1) and kernel[0] - pad[0] >= height and kernel[1] - pad[1] >= width:
+    output = low.tensor(call, call.output.shape[1:])
+    if output.shape[:2] == (1, 1) and kernel[0] - pad[0] >= height and kernel[1] - pad[1] >= width:
         kernel, stride = (height, width), (1, 1)
     elif any(pad):
         call.refuse(f"a {kernel[0]}x{kernel[1]} window with padding counts fewer pixels at the borders; pool without padding (VALID)")
     if kernel == (height, width) and not _is_column(value):
-        zero_point = low.tensor(call, shape).zero_point
-        _append_pool(low, call, value, "average", (0, 0, zero_point, lo, hi))
+        _append_pool(low, call, value, "average", (0, 0, output.zero_point, lo, hi))
         return
     # Raw values are averaged: what the zero point takes off each is added again.
     count = kernel[0] * kernel[1]
     constants = (*average_multiplier(count), 0, lo, hi)
-    append_window(low, call, value, shape, kernel=kernel, stride=stride, bias=count * value.tensor.zero_point, constants=constants)
+    append_window(low, call, value, output, kernel=kernel, stride=stride, bias=count * value.tensor.zero_point, constants=constants)
 
 
 def lower_reduction(low: Lowering, call: Call) -> None:
@@ -44,11 +43,12 @@ def lower_reduction(low: Lowering, call: Call) -> None:
     if kernel == (height, width) and not _is_column(value):
         _append_pool(low, call, value, "mean", constants)
         return
-    shape = (height // kernel[0], width // kernel[1], channels)
-    append_window(low, call, value, shape, kernel=kernel, stride=(1, 1), constants=constants)
-    if value.channels_first and shape[:2] != (1, 1):
-        index = call.output.index
-        low.values[index] = replace(low.values[index], channels_first=True)
+    output = low.tensor(call, (height // kernel[0], width // kernel[1], channels))
+    reordered = value.channels_first and output.shape[:2] != (1, 1)
+    append_window(
+        low, call, value, replace(output, index=-1) if reordered else output, kernel=kernel, stride=(1, 1), constants=constants
+    )
+    low.values[output.index] = replace(low.values[output.index], channels_first=reordered)
 
 
 def _is_column(value: Value) -> bool:

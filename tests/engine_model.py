@@ -42,7 +42,7 @@ class EngineModel(BoardModel):
         self.starts = self.resets = self._looked = 0
         self._running = self._done = False
         self._pictures: dict[int, bytes] = {}
-        self._kept: np.ndarray | None = None  # outputs of the pictures of the run before
+        self._kept: dict[int, np.ndarray] | None = None  # outputs, by the network's tensor, of the pictures of the run before
         config = networks[0][0].plan.config
         super().__init__(
             memory=bytearray(memory_bytes), read_register=self._read, write_register=self._write, busy=lambda: self._running,
@@ -99,16 +99,18 @@ class EngineModel(BoardModel):
         pixels = [
             np.frombuffer(self._pictures[n], network.input.dtype).reshape(network.input.shape) for n in range(plan.images)
         ]
-        values = np.array([run_network(network, picture)[-1] for picture in pixels])
+        each = zip(network.layers, *(run_network(network, picture) for picture in pixels), strict=True)
+        tensors = {id(layer.output): np.array(values) for layer, *values in each}
         # A stream's classifier finds what the run before left on chip.
-        kept, self._kept = self._kept, values
-        self._store(program, (np.zeros_like(values) if kept is None else kept) if plan.late else values)
+        kept, self._kept = self._kept, tensors
+        nothing = {number: np.zeros_like(values) for number, values in tensors.items()}
+        self._store(program, (kept or nothing) if plan.late else tensors)
 
-    def _store(self, program: Program, values: np.ndarray) -> None:
+    def _store(self, program: Program, tensors: dict[int, np.ndarray]) -> None:
         at, words = self.registers[PROGRAM_ADDRESS], self.registers[PROGRAM_WORDS]
-        if bytes(self.memory[at : at + 2 * words]) != program.image:
-            values = ~values
+        wrong = bytes(self.memory[at : at + 2 * words]) != program.image
         for part in program.plan.outputs:
+            values = ~tensors[id(part.tensor)] if wrong else tensors[id(part.tensor)]
             images, height, width = part.images, *values.shape[1:3]
             whole = np.zeros((images, height, width, part.store.bytes // (images * height * width)), values.dtype)
             whole[..., : len(part.channels)] = values[part.first : part.first + images, ..., part.channels.start : part.channels.stop]

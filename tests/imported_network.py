@@ -33,7 +33,9 @@ def checked(content: bytes) -> Network:
         assert output.shape == layer.output.shape and output.dtype.name == layer.output.dtype
         if layer.output.index >= 0:
             np.testing.assert_array_equal(output.ravel(), tensors[layer.output.index].ravel(), err_msg=layer.name)
-    for index, result in zip(network.model.outputs, golden.run_post(network, outputs[-1]), strict=True):
+    values = {id(layer.output): output for layer, output in zip(network.layers, outputs, strict=True)}
+    results = golden.run_post(network, *(values[id(tensor)] for tensor in network.outputs))
+    for index, result in zip(network.model.outputs, results, strict=True):
         np.testing.assert_array_equal(result, tensors[index])
     assert network.output is network.layers[-1].output
     return network
@@ -76,6 +78,34 @@ class Net(Writer):
         if fill is not None:
             terms.append(self.constant(np.int64(fill), "int8", x.scale, x.zero_point))
         return self.operator(name, terms, self.bytes(shape, x.scale, x.zero_point))
+
+
+    def reshape(self, x: WrittenTensor, *shape: int) -> WrittenTensor:
+        return self.operator("RESHAPE", [x, self.constant(shape, "int32")], self.bytes(shape, x.scale, x.zero_point))
+
+    def transpose(self, x: WrittenTensor, *order: int) -> WrittenTensor:
+        y = self.bytes(tuple(x.shape[axis] for axis in order), x.scale, x.zero_point)
+        return self.operator("TRANSPOSE", [x, self.constant(order, "int32")], y)
+
+    def dense(self, x: WrittenTensor, out: int, features: int | None = None, **options) -> WrittenTensor:
+        """FULLY_CONNECTED of all of ``x``, or of so many ``features`` at once."""
+        size = int(np.prod(x.shape))
+        weights = self.constant(self.rng.integers(-127, 128, (out, features or size)), "int8", 0.01)
+        rows = x.shape[:-1] if options.get("keep_num_dims") else (size // (features or size),)
+        return self.operator("FULLY_CONNECTED", [x, weights, None], self.bytes((*rows, out), 0.4), **options)
+
+    def mean(self, x: WrittenTensor, *axes: int, keep: bool = False, scale: float | None = None, name: str = "MEAN") -> WrittenTensor:
+        over = {axis % len(x.shape) for axis in axes}
+        shape = tuple(1 if axis in over else n for axis, n in enumerate(x.shape) if keep or axis not in over)
+        y = self.tensor(shape, x.dtype, scale or x.scale, x.zero_point)
+        return self.operator(name, [x, self.constant(axes, "int32")], y, keep_dims=keep)
+
+    def average(self, x: WrittenTensor, window: tuple[int, int], stride: tuple[int, int], padding: str = "VALID") -> WrittenTensor:
+        cut = [k - 1 if padding == "VALID" else 0 for k in window]
+        size = [-(-(n - c) // s) for n, c, s in zip(x.shape[1:3], cut, stride, strict=True)]
+        options = {"filter_height": window[0], "filter_width": window[1], "stride_h": stride[0], "stride_w": stride[1]}
+        y = self.bytes((1, *size, x.shape[3]), x.scale, x.zero_point)
+        return self.operator("AVERAGE_POOL_2D", [x], y, **options, padding=padding, fused_activation_function="NONE")
 
 
 def image(n: Net, height: int = 6, width: int = 5, channels: int = 3) -> WrittenTensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 
@@ -24,6 +25,23 @@ class Made:
         """A convolution; a kernel of more than 1 only on the picture."""
         shape = (out, kernel, kernel, self.at.shape[2])
         return self._window(Conv, out, shape, kernel**2 * self.at.shape[2], kernel, stride, 1)
+
+    def dense(self, out: int, window: tuple[int, int] | None = None) -> Made:
+        """A convolution of windows beside each other, of the whole plane by default."""
+        height, width, channels = self.at.shape
+        kh, kw = window or (height, width)
+        source, tensor = self.at, self._tensor((height // kh, width // kw, out))
+        self.conv(out)
+        fan = kh * kw * channels
+        old = self.layers.pop()
+        weights = self.rng.integers(self.lo, self.hi + 1, (out, kh, kw, channels)).astype(self.dtype)
+        requant = replace(old.requant, multiplier=old.requant.multiplier, shift=old.requant.shift - round(np.log2(kh * kw) / 2))
+        self.layers.append(replace(
+            old, inputs=(source,), output=tensor, macs=tensor.shape[0] * tensor.shape[1] * fan * out, weights=weights, requant=requant,
+            kernel=(kh, kw), stride=(kh, kw), pad=(0, 0, 0, 0),
+        ))
+        self.at = tensor
+        return self
 
     def depthwise(self, *, kernel: int = 3, stride: int = 1, dilation: int = 1) -> Made:
         """A depthwise convolution with SAME padding."""
@@ -57,9 +75,9 @@ class Made:
         self.at = out
         return self
 
-    def network(self) -> Network:
-        """What was built."""
-        return Network(None, self.input, (self.at,), tuple(self.layers), (), ())
+    def network(self, *outputs: Tensor) -> Network:
+        """What was built; ``outputs``: tensors that are outputs beside the last one."""
+        return Network(None, self.input, (*outputs, self.at), tuple(self.layers), (), ())
 
     def picture(self) -> np.ndarray:
         """Random pixels."""

@@ -184,7 +184,7 @@ def test_batches(stream: bool, count: int):
         device.load(program)
         frames = list(device.stream(images))
         assert [len(frame.outputs) for frame in frames] == [2] * (count // 2) + [1] * (count % 2)
-        outputs = [output for frame in frames for output in frame.outputs]
+        outputs = [output for frame in frames for (output,) in frame.outputs]
         assert all(right(network, image, output) for image, output in zip(images, outputs, strict=True))
         assert len({output.tobytes() for output in outputs}) == count
         with pytest.raises(NarrowsError, match="takes 2 pictures at once, not 3"):
@@ -203,7 +203,7 @@ def test_batches_on_a_board_that_is_restarted(stream: bool, monkeypatch: pytest.
         wire = Restarting(lambda: EngineModel((program, network)), at)
         with Device(lambda: Link(wire, patience=0.02, baud=10**9, clock=wire.clock)) as device:
             device.load(program)
-            outputs = [output for frame in device.stream(images) for output in frame.outputs]
+            outputs = [output for frame in device.stream(images) for (output,) in frame.outputs]
         assert all(right(network, image, output) for image, output in zip(images, outputs, strict=True))
         return wire.writes
 

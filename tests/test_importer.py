@@ -148,7 +148,14 @@ REFUSED = {
     r"m: operator 1 HARD_SWISH, tensor 4 \(t4\): not supported": through("HARD_SWISH"),
     r"operator 1 LOGISTIC, .*: can't run between layers": through("LOGISTIC"),
     r"operator 2 CONV_2D, .*: branches off the chain": shortcut_convolution,
-    r"operator 1 AVERAGE_POOL_2D, .*: a 2x2 window on 6x5; pool over the whole plane": small_pool,
+    r"operator 1 AVERAGE_POOL_2D, .*: a 2x2 window with padding counts fewer .*; pool without padding": small_pool,
+    r"operator 1 MEAN, .*: goes over the channels": lambda n, x: n.mean(n.conv(x, 4), 3),
+    r"operator 2 MEAN, .*: its input \[1, 10, 12\] cuts through rows of a tensor of 6x5x4": lambda n, x: n.mean(
+        n.reshape(n.conv(x, 4), 1, 10, 12), 1
+    ),
+    r"operator 1 SUM, .*: .* sums int8 as if it were uint8 .*; export a mean": lambda n, x: n.mean(n.conv(x, 4), 1, 2, name="SUM"),
+    r"operator 1 FULLY_CONNECTED, .*: 8 features of a tensor of 6x5x4; connect parts of a row": lambda n, x: n.dense(n.conv(x, 4), 3, 8),
+    r"operator 1 FULLY_CONNECTED, .*: 30 features of a tensor of 6x5x4; connect whole pixels": lambda n, x: n.dense(n.conv(x, 4), 3, 30),
     r"operator 1 CONV_2D, .*: type float32; quantise the model to 8 bits first": float_convolution,
     r"operator \d ADD, .*: reads a padded tensor": pad_then_add,
     r"operator 0 PADV2, .*: fills with 7, not with the zero point -1": lambda n, x: n.conv(
@@ -173,12 +180,33 @@ def test_refusals_say_why(reason):
     assert re.search(reason, refusal(REFUSED[reason]))
 
 
-def test_an_output_inside_the_network_is_refused():
+def test_outputs_inside_the_network():
+    """Also one that is read in another shape, and one that the host works on before the last layer."""
     n = Net()
     x = image(n)
     y = n.conv(x, 4)
-    with pytest.raises(ImportRefused, match=r"graph output tensor 3 \(t3\) is inside the network"):
-        import_model(parse_model(n.finish([x], [y, n.conv(y, 4)])))
+    flat = n.reshape(y, 1, 120)
+    real = n.operator("DEQUANTIZE", [y], n.tensor(y.shape, "float32"))
+    z = n.dense(flat, 3)
+    probabilities = n.operator("SOFTMAX", [z], n.bytes(z.shape, 1 / 256, -128), beta=1.0)
+    network = checked(n.finish([x], [probabilities, real, flat, z]))
+    assert network.outputs == tuple(layer.output for layer in network.layers) and network.output.index == z.index
+    assert set(network.taken) == {y.index, flat.index, z.index} and [op.name for op in network.post] == ["DEQUANTIZE", "SOFTMAX"]
+
+
+def test_outputs_that_no_layer_gives():
+    def transposed(n: Net, x: WrittenTensor, y: WrittenTensor) -> WrittenTensor:
+        last = n.dense(t := n.transpose(y, 0, 3, 1, 2), 3)
+        return n.finish([x], [t, last])
+
+    n = Net()
+    x = image(n)
+    with pytest.raises(ImportRefused, match="graph output .* is a transposed tensor; export the model without it"):
+        import_model(parse_model(transposed(n, x, n.conv(x, 4))))
+    n = Net()
+    x = image(n)
+    with pytest.raises(ImportRefused, match="graph output .* is the image itself; export the model without it"):
+        import_model(parse_model(n.finish([x], [n.conv(x, 4), x])))
 
 
 def test_two_inputs_are_refused():

@@ -138,6 +138,61 @@ def test_fully_connected_over_a_plane_is_a_convolution_of_its_size():
     assert isinstance(last, Conv) and last.kernel == head.output.shape[:2] and last.output.shape[:2] == (1, 1)
 
 
+@pytest.mark.parametrize(("features", "window"), [(4, (1, 1)), (12, (1, 3)), (24, (1, 6)), (48, (2, 6)), (96, (4, 6))])
+def test_fully_connected_of_pixels_that_follow_each_other(features, window):
+    n = Net()
+    x = image(n, 4, 6)
+    y = n.dense(n.reshape(n.conv(x, 4), 96 // features, features), 5, features)
+    network = checked(n.finish([x], [n.dense(n.reshape(y, 1, 480 // features), 3)]))
+    first, last = network.layers[1:]
+    assert isinstance(first, Conv) and isinstance(last, Conv)
+    assert first.kernel == window and first.joined == window[0] * window[1] and last.joined == 96 // features
+
+
+def test_fully_connected_keeps_the_plane():
+    n = Net()
+    x = image(n)
+    network = checked(n.finish([x], [n.dense(n.conv(x, 4), 7, 4, keep_num_dims=True)]))
+    assert network.output.shape == (6, 5, 7)
+
+
+MEANS = {
+    "rows, then columns": lambda n, y: n.mean(n.mean(y, 1), 1),
+    "columns, then rows": lambda n, y: n.mean(n.mean(y, -2, keep=True), 1, scale=0.03),
+    "of a reshaped plane": lambda n, y: n.mean(n.reshape(y, 1, 30, 4), 1),
+    "both, in a rank of three": lambda n, y: n.mean(n.reshape(y, 6, 5, 4), 0, 1),
+    "channels first, columns, then rows": lambda n, y: n.mean(n.mean(n.transpose(y, 0, 3, 1, 2), 3), 2),
+    "channels first, rows, then columns": lambda n, y: n.mean(n.mean(n.transpose(y, 0, 3, 1, 2), 2), 2),
+    "channels first, both": lambda n, y: n.mean(n.transpose(y, 0, 3, 1, 2), 2, 3, keep=True),
+    "of nothing": lambda n, y: n.reshape(n.mean(n.mean(y, 0, keep=True, scale=0.04), 1, 2), 1, 4),
+}
+
+
+@pytest.mark.parametrize("name", MEANS)
+def test_means_over_any_axes(name):
+    n = Net()
+    x = image(n)
+    network = checked(n.finish([x], [n.dense(MEANS[name](n, n.conv(x, 4)), 3)]))
+    assert kinds(network)[0] == "Conv" and kinds(network)[-1] == "Conv" and network.layers[-2].output.shape == (1, 1, 4)
+
+
+@pytest.mark.parametrize(("window", "stride"), [((2, 2), (2, 2)), ((3, 2), (1, 2)), ((5, 1), (1, 1)), ((1, 5), (1, 1))])
+def test_averages_of_windows(window, stride):
+    n = Net()
+    x = image(n)
+    network = checked(n.finish([x], [n.conv(n.average(n.conv(x, 4, zero=-77), window, stride), 4)]))
+    assert kinds(network) == ["Conv", "Depthwise", "Conv"]
+
+
+@pytest.mark.parametrize("kind", ["MEAN", "AVERAGE_POOL_2D"])
+def test_a_plane_of_one_column(kind):
+    n = Net()
+    x = image(n, 9, 1)
+    y = n.conv(x, 4)
+    network = checked(n.finish([x], [n.mean(y, 1, 2) if kind == "MEAN" else n.average(y, (9, 1), (1, 1))]))
+    assert kinds(network) == ["Conv", "Depthwise"]
+
+
 def test_fully_connected_on_channels_first_order():
     """A flattening from a framework with channels first; a pair of transposes before it cancels."""
     n = Net()

@@ -95,7 +95,7 @@ GOOD = {
 
 @pytest.mark.parametrize(("change", "message"), [
     ({"channels": 32}, "fewer than 64 bytes apart, not 2 pixels of 32 channels"),
-    ({"kernel": (16, 3)}, "1 to 15 rows of 1 to 120 bytes, not 16 rows of 3 pixels in 3 channels"),
+    ({"kernel": (16, 3)}, "1 to 15 rows of 1 to 120 bytes, not 16 rows of 3 pixels of 3 channels"),
     ({"kernel": (3, 43)}, "1 to 15 rows of 1 to 120 bytes, not 3 rows of 43 pixels"),
     ({"stride": (5, 1)}, "strides are 1 to 4, not 5 and 1"),
     ({"padding": (3, 0)}, "padding of 3 rows and 0 columns"),
