@@ -21,10 +21,11 @@ class Made:
         self.layers: list[Layer] = []
         self.input = self.at = self._tensor((height, width, channels))
 
-    def conv(self, out: int, *, kernel: int = 1, stride: int = 1) -> Made:
+    def conv(self, out: int, *, kernel: int | tuple[int, int] = 1, stride: int = 1) -> Made:
         """A convolution; a kernel of more than 1 only on the picture."""
-        shape = (out, kernel, kernel, self.at.shape[2])
-        return self._window(Conv, out, shape, kernel**2 * self.at.shape[2], kernel, stride, 1)
+        size = (kernel, kernel) if isinstance(kernel, int) else kernel
+        shape = (out, *size, self.at.shape[2])
+        return self._window(Conv, out, shape, size[0] * size[1] * self.at.shape[2], size, stride, 1)
 
     def dense(self, out: int, window: tuple[int, int] | None = None) -> Made:
         """A convolution of windows beside each other, of the whole plane by default."""
@@ -46,7 +47,7 @@ class Made:
     def depthwise(self, *, kernel: int = 3, stride: int = 1, dilation: int = 1) -> Made:
         """A depthwise convolution with SAME padding."""
         channels = self.at.shape[2]
-        return self._window(Depthwise, channels, (kernel, kernel, channels), kernel**2, kernel, stride, dilation)
+        return self._window(Depthwise, channels, (kernel, kernel, channels), kernel**2, (kernel, kernel), stride, dilation)
 
     def add(self, other: Tensor) -> Made:
         """The sum of ``other`` and the last result."""
@@ -86,9 +87,9 @@ class Made:
     def _tensor(self, shape: tuple[int, int, int]) -> Tensor:
         return Tensor(f"t{len(self.layers)}", len(self.layers), shape, self.dtype, 0.05, int(self.rng.integers(self.lo, self.hi + 1)))
 
-    def _window(self, kind: type, out: int, shape: tuple, fan: int, kernel: int, stride: int, dilation: int) -> Made:
+    def _window(self, kind: type, out: int, shape: tuple, fan: int, kernel: tuple[int, int], stride: int, dilation: int) -> Made:
         height, width, _ = self.at.shape
-        pads = padding_amounts((height, width), (kernel, kernel), (stride, stride), (dilation, dilation), "SAME")
+        pads = padding_amounts((height, width), kernel, (stride, stride), (dilation, dilation), "SAME")
         tensor = self._tensor((-(-height // stride), -(-width // stride), out))
         weights = self.rng.integers(self.lo, self.hi + 1, shape).astype(self.dtype)
         zero = 0 if self.dtype == "int8" else int(self.rng.integers(0, 256))
@@ -98,7 +99,7 @@ class Made:
         bias = self.rng.integers(-3000, 3000, out)
         self.layers.append(kind(
             f"{kind.__name__.lower()}{len(self.layers)}", len(self.layers), (self.at,), tensor, height * width * fan * out // stride**2,
-            weights, zero, bias, requant, (kernel, kernel), (stride, stride), (dilation, dilation), pads,
+            weights, zero, bias, requant, kernel, (stride, stride), (dilation, dilation), pads,
         ))
         self.at = tensor
         return self
