@@ -101,7 +101,7 @@ def stem_fields(
     if min(kh, kw, channels) < 1 or not (kh <= most and _split(kh, kw, channels, config.group)[0] <= most):
         raise ValueError(
             f"The stem's kernel has 1 to {most} rows of 1 to {most * config.group} bytes, "
-            f"not {kh} rows of {kw} pixels in {channels} channels."
+            f"not {kh} rows of {kw} pixels of {channels} channels."
         )
     if sw * channels >= 1 << STEP_BITS:
         raise ValueError(f"The stem's patches are fewer than {1 << STEP_BITS} bytes apart, not {sw} pixels of {channels} channels.")

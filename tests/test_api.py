@@ -8,13 +8,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 from engine_runs import SMALL
+from imported_network import Net
 from PIL import Image
 from random_mobilenet import random_mobilenet
 
+from narrows import check, oracle
 from narrows.api import check_model, plan_model, run_model
 from narrows.check import first_difference
 from narrows.hw.config import EngineConfig
 from narrows.network import NarrowsError
+from narrows.tflite_file import read_model
 
 OPTIONS = {
     "pool": "MEAN", "kernel": 3, "rescaling": False, "ends": "plain", "channels_first": False, "channels": 3, "dtype": "int8",
@@ -60,6 +63,56 @@ def test_a_check_compares_every_block(model, image, slices):
 
 def test_a_check_on_a_small_engine(model, image):
     assert check_model(model, [image], config=SMALL)["equal"]
+
+
+def test_a_check_says_what_it_compared_with(model, image, monkeypatch):
+    with_it = check_model(model, [image])
+    assert with_it["oracle"] == oracle.available()
+    assert list(with_it["compared"]) == ["blocks", "layers", *(["operators"] if oracle.available() else [])]
+    monkeypatch.setattr(oracle, "available", lambda: False)
+    without = check_model(model, [image])
+    assert without["equal"] and not without["oracle"] and "is not installed" in without["oracle_missing"]
+    assert list(without["compared"]) == ["blocks", "layers"] and without["images"][0]["operators"] == []
+    rows = with_it["images"][0]
+    assert len(rows["operators"]) == (len(read_model(model).operators) if with_it["oracle"] else 0)
+    assert rows["layers"] and not rows.get("not_compared")
+
+
+def test_a_check_finds_a_layer_that_is_not_its_operators(model, image, monkeypatch):
+    """Gateware and golden layers may agree on what is not in the file."""
+
+    def other(network, value, observer):
+        tensors = run_golden(network, value, observer)
+        index = max(tensors)
+        return tensors | {i: v ^ 1 for i, v in tensors.items() if v.dtype == np.int8 and i == index}
+
+    run_golden = check.run_golden
+    monkeypatch.setattr(check, "run_golden", other)
+    result = check_model(model, [image])
+    assert not result["equal"] and all(row["equal"] for row in result["images"][0]["blocks"])
+    assert sum(not row["equal"] for row in result["images"][0]["layers"]) == 1
+
+
+def test_a_check_of_a_file_that_the_reference_refuses(model, image, monkeypatch):
+    def refuse(*_):
+        raise RuntimeError("no kernel\nfor that")
+
+    monkeypatch.setattr(oracle, "available", lambda: True)
+    monkeypatch.setattr(oracle, "oracle_tensors", refuse)
+    result = check_model(model, [image])
+    assert result["equal"] and not result["oracle"] and result["oracle_missing"] == "TensorFlow Lite refuses the file (no kernel for that)"
+
+
+def test_an_operator_that_nobody_reads_is_run_by_no_device(tmp_path, image):
+    """Not even by the golden model, which could not."""
+    n = Net()
+    x = n.bytes((1, 12, 12, 3), 1 / 255, -128)
+    y = n.conv(x, 4)
+    n.operator("HARD_SWISH", [y], n.bytes(y.shape))
+    path = tmp_path / "unread.tflite"
+    path.write_bytes(n.finish([x], [n.conv(y, 4)]))
+    golden, engine = (run_model(path, [image], on=on)["images"][0]["outputs"] for on in ("golden", "sim"))
+    assert golden == engine and check_model(path, [image])["equal"]
 
 
 def test_a_plan_has_a_row_per_block(model):

@@ -121,6 +121,16 @@ def through(name: str):
     return build
 
 
+def of_two(name: str):
+    """Puts operator ``name`` of two activations between two convolutions."""
+
+    def build(n: Net, x: WrittenTensor) -> WrittenTensor:
+        y = n.conv(x, 4)
+        return n.conv(n.operator(name, [y, y], n.bytes(y.shape)), 4)
+
+    return build
+
+
 def shortcut_convolution(n: Net, x: WrittenTensor) -> WrittenTensor:
     y = n.conv(x, 4)
     return n.add(n.conv(y, 4), n.conv(y, 4))
@@ -147,6 +157,14 @@ def pad_then_add(n: Net, x: WrittenTensor) -> WrittenTensor:
 REFUSED = {
     r"m: operator 1 HARD_SWISH, tensor 4 \(t4\): not supported": through("HARD_SWISH"),
     r"operator 1 LOGISTIC, .*: can't run between layers": through("LOGISTIC"),
+    r"operator 1 edgetpu-custom-op, .*: the network is compiled for the Edge TPU; take the file from before": through("edgetpu-custom-op"),
+    r"operator 1 ethos-u, .*: the network is compiled for an Ethos-U; take the file from before Vela": through("ethos-u"),
+    r"operator 1 FlexErf, .*: an operator of TensorFlow, not of TFLite; convert the model with": through("FlexErf"),
+    r"operator 1 SUB, .*: can't run between layers: the engine adds two tensors, it does not subtract": of_two("SUB"),
+    r"operator 1 MUL, .*: can't run between layers: the engine does not multiply two tensors": of_two("MUL"),
+    r"operator 1 MUL, .*: can't run between layers; export the model with it folded": lambda n, x: n.conv(
+        n.operator("MUL", [y := n.conv(x, 4), n.constant([3], "int8", 0.1)], n.bytes(y.shape)), 4
+    ),
     r"operator 2 CONV_2D, .*: branches off the chain": shortcut_convolution,
     r"operator 1 AVERAGE_POOL_2D, .*: a 2x2 window with padding counts fewer .*; pool without padding": small_pool,
     r"operator 1 MEAN, .*: goes over the channels": lambda n, x: n.mean(n.conv(x, 4), 3),

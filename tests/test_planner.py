@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from itertools import pairwise
 
 import pytest
@@ -10,6 +11,7 @@ from engine_runs import SMALL
 from made_network import Made, efficientnet_lite, mnasnet, mobilenet_v1, mobilenet_v2
 
 from narrows.hw.config import ECP5_25F, EngineConfig
+from narrows.network import Network
 from narrows.plan import BlockPlan, Plan, depthwise_geometry
 from narrows.request import DoesNotFit
 from narrows.runnable import build_program
@@ -138,6 +140,43 @@ def test_a_padded_last_slice_is_stored_whole():
     """Nine groups in five slices of two are ten: the tensor in external memory has a group of nothing."""
     plan = plan_network(Made(9, 9, 3).conv(72, kernel=3).depthwise().network(), EngineConfig(), slices=5)
     assert plan.blocks[-1].output.groups == 10 and plan.outputs[0].store.bytes == 81 * 80
+
+
+def refused(network: Network, config: EngineConfig) -> DoesNotFit | None:
+    try:
+        plan_network(network, config)
+    except DoesNotFit as error:
+        return error
+    return None
+
+
+REMEDIES = {
+    "line": (lambda: Made(64, 250, 3).conv(16, kernel=3).block(16).network(), {"line_words": 128}),
+    "weights": (lambda: Made(8, 8, 3).conv(512, kernel=3).conv(16).network(), {"weight_words": 16}),
+    "activations": (lambda: mobilenet_v2(1.0, 224).network(), {"activation_words": 2048}),
+}
+
+
+@pytest.mark.parametrize("name", REMEDIES)
+def test_the_remedy_of_a_refusal_works(name):
+    """Each time it enlarges the memory it says, by what it says, and the block is refused no more; in the end the network fits."""
+    make, changes = REMEDIES[name]
+    config, network, seen = EngineConfig(**changes), make(), []
+    while (error := refused(network, config)) is not None:
+        found = re.search(r"Give the configuration (\w+) = (\d+) \(now (\d+)\)", str(error))
+        assert found is not None and getattr(config, found[1]) == int(found[3]) < int(found[2]), str(error)
+        assert str(error) not in seen and len(seen) < 12
+        seen.append(str(error))
+        config = dataclasses.replace(config, **{found[1]: int(found[2])})
+    assert seen and changes.keys() <= {setting for text in seen for setting in changes if setting in text}
+
+
+def test_a_refusal_gives_one_reason():
+    """Of two ways that fail, not both under one advice."""
+    with pytest.raises(DoesNotFit) as error:
+        plan_network(Made(9, 9, 3).conv(8, kernel=9).depthwise().network(), EngineConfig())
+    reason = "does not fit this engine: The stem's kernel has 1 to 7 rows and columns, not 9x9."
+    assert str(error.value).endswith(f"{reason} Larger memories do not help: use another network.")
 
 
 REFUSALS = {

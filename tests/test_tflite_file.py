@@ -5,9 +5,11 @@ import warnings
 
 import numpy as np
 import pytest
+import tflite
 from random_mobilenet import random_mobilenet
 from tflite_writer import Writer
 
+from narrows import golden, oracle
 from narrows.importer import import_model
 from narrows.network import ImportRefused
 from narrows.tflite_file import parse_model, read_model
@@ -50,6 +52,67 @@ def test_quantized_dimension_is_ignored_where_it_means_nothing():
     flat = w.constant([1, 2], "int8", [0.1, 0.2], 0, axis=3)
     model = parse_model(w.finish([x], [x]))
     assert [t.axis for t in model.tensors] == [0, 0] and flat.index == 1
+
+
+@pytest.mark.parametrize("fields", ["old", "new", "both"])
+@pytest.mark.parametrize("table", [True, False])
+@pytest.mark.parametrize("name", ["ADD", "SUB", "MUL", "DIV", "SOFTMAX", "RELU6", "QUANTIZE", "PAD"])
+def test_an_operator_is_what_either_field_of_its_code_says(name, table, fields):
+    w = Writer(code_fields=fields)
+    x, y = w.tensor((1, 2), "int8", 0.5), w.tensor((1, 2), "int8", 0.5)
+    options = {} if name in ("SOFTMAX", "RELU6", "QUANTIZE", "PAD") else {"fused_activation_function": "NONE"}
+    w.operator(name, [x, x], y, table=table, **(options if table else {}))
+    content = w.finish([x], [y])
+    if name == "SOFTMAX" and not table:
+        with pytest.raises(ImportRefused, match="operator 0 SOFTMAX: its options are missing"):
+            parse_model(content)
+        return
+    (op,) = parse_model(content).operators
+    assert (op.name, op.options.get("activation", "NONE")) == (name, "NONE")
+
+
+def test_of_two_codes_that_differ_the_larger_counts():
+    """As in TensorFlow Lite; an old writer knows only the old field, and puts 127 there for what came later."""
+    for old, new, name in ((3, 41, "SUB"), (41, 3, "SUB"), (127, 130, "BROADCAST_TO"), (0, 0, "ADD"), (0, 999, "operator code 999")):
+        w = Writer()
+        x, y = w.tensor((1, 2), "int8", 0.5), w.tensor((1, 2), "int8", 0.5)
+        w.operator("RELU", [x], y)
+        content = bytearray(w.finish([x], [y]))
+        code = tflite.Model.GetRootAs(content, 0).OperatorCodes(0)._tab
+        content[code.Offset(4) + code.Pos] = old
+        content[code.Offset(10) + code.Pos : code.Offset(10) + code.Pos + 4] = new.to_bytes(4, "little")
+        assert parse_model(bytes(content)).operators[0].name == name
+
+
+@pytest.mark.skipif(not oracle.available(), reason="ai-edge-litert 1.2.0 is not installed")
+@pytest.mark.parametrize("fields", ["old", "new"])
+@pytest.mark.parametrize("name", ["ADD", "SUB", "MUL"])
+def test_operators_without_an_option_table_compute_what_the_reference_does(name, fields):
+    w = Writer(code_fields=fields)
+    x, y = w.tensor((1, 4, 64), "int8", 0.05, 3), w.tensor((1, 4, 64), "int8", 0.11, -7)
+    half = w.constant(np.arange(-128, 128).reshape(1, 4, 64), "int8", 0.07, 5)
+    w.operator(name, [x, half], y, table=False)
+    content, value = w.finish([x], [y]), np.random.default_rng(1).integers(-128, 128, (1, 4, 64)).astype(np.int8)
+    found = golden.run_model(parse_model(content), value)[y.index]
+    np.testing.assert_array_equal(found, oracle.oracle_tensors(content, value)[y.index])
+
+
+#: How files begin that stand where a .tflite should, and what is said of them.
+NO_MODELS = {
+    b"version https://git-lfs.github.com/spec/v1\noid sha256:0c29\nsize 280384\n": "a Git LFS pointer, .*git lfs pull",
+    b"\n<!DOCTYPE html><html><head>": "a web page; download the file itself",
+    b"PK\x03\x04 and what a zip archive holds": "a zip archive; give the .tflite inside",
+    b"\x1f\x8b\x08\x00 and so on and on": "a gzip archive",
+    b"\x89HDF\r\n\x1a\n and so on and on": "a Keras model",
+    b"": "an empty file",
+    b"what may this be, nobody knows": r"no TFL3 mark",
+}
+
+
+@pytest.mark.parametrize("content", NO_MODELS)
+def test_what_is_no_model_is_called_what_it_is(content):
+    with pytest.raises(ImportRefused, match=f"^m.tflite: .*{NO_MODELS[content]}"):
+        parse_model(content, "m.tflite")
 
 
 BAD = {
