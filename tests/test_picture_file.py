@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -125,6 +127,32 @@ def test_16_bit_grey_is_the_nearest_of_8_bits(tmp_path, suffix):
 
 def test_a_copy_of_8_bits_in_16_gives_them_back(tmp_path):
     np.testing.assert_array_equal(read(saved(tmp_path, Image.fromarray(GREY.astype(np.uint16) * 257)), 1)[..., 0], GREY)
+
+
+def png(folder: Path, kind: int, samples: np.ndarray) -> Path:
+    """A PNG of 16-bit ``samples`` (height, width, channels), of the colour type ``kind``, which Pillow does not write."""
+    height, width = samples.shape[:2]
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in samples)
+
+    def chunk(name: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+    header = struct.pack(">IIBBBBB", width, height, 16, kind, 0, 0, 0)
+    (folder / "p.png").write_bytes(
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+    )
+    return folder / "p.png"
+
+
+def test_16_bit_colour_and_grey_with_alpha_are_what_pillow_decodes(tmp_path):
+    wide = RNG.integers(0, 65536, (9, 13, 4)).astype(np.uint16)
+    upper = (wide >> 8).astype(np.uint8)
+    check(png(tmp_path, 2, wide[..., :3]), upper[..., :3])
+    check(png(tmp_path, 6, wide), upper[..., :3])
+    check(png(tmp_path, 4, wide[..., :2]), three(upper[..., 0]), upper[..., 0])
+    check(png(tmp_path, 0, wide[..., :1]), three(nearest(wide[..., 0], 65535)), nearest(wide[..., 0], 65535))
+    (tmp_path / "p.ppm").write_bytes(b"P6 13 9 65535\n" + wide[..., :3].astype(">u2").tobytes())
+    check(tmp_path / "p.ppm", nearest(wide[..., :3], 65535))
 
 
 def tiff(folder: Path, picture: Image.Image, tags: dict[int, int]) -> Path:

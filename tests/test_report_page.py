@@ -208,6 +208,14 @@ def test_a_board_has_a_page_without_a_trace(browser, result, tmp_path):
     assert report_page.TRACE not in page.inner_text("main")
 
 
+def test_what_was_made_of_pictures_and_names_is_on_the_page(result):
+    images = [image | {"notes": ["EXIF orientation 6: <turned>"]} for image in result["images"]]
+    said = {"low": [0.0], "high": [1.0], "source": "quantize", "why": "the file's QUANTIZE takes 0 to 1"}
+    text = report_page.page(result | {"images": images, "input_range": said, "label_note": "l.txt: 10 names for 11 classes"})
+    for words in ("EXIF orientation 6: &lt;turned&gt;", "input range 0 to 1 (the file&#39;s QUANTIZE takes 0 to 1)", "l.txt: 10 names for 11"):
+        assert words in text.partition('id="network"')[0]
+
+
 def test_pictures_of_every_kind():
     grey = np.arange(12, dtype=np.uint8).reshape(1, 3, 4, 1)
     first = np.arange(36, dtype=np.int16).reshape(1, 3, 3, 4)
