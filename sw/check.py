@@ -50,24 +50,25 @@ def check_model(
     source, images = ModelInput(network.model, input_range), picture_files(images)
     expected = sum(block.cycles for block in able.predicted)
     missing = None if oracle.available() else f"ai-edge-litert {oracle.VERSION} is not installed (the extra `test` has it)"
-    result: dict[str, Any] = {"model": str(model), "batch": plan.images, "images": [], "equal": True}
+    result: dict[str, Any] = {"model": str(model), "batch": plan.images, "images": [], "equal": True, "input_range": None}
     with SimulatedDevice(program, progress=progress) as device:
         for first in range(0, len(images), plan.images):
             paths = images[first : first + plan.images]
-            values = [source.read(path).value for path in paths]
-            pictures = [run_pre(network, value) for value in values]
+            read = [source.read(path) for path in paths]
+            result["input_range"] = source.used_range(read) or result["input_range"]
+            pictures = [run_pre(network, picture.value) for picture in read]
             device.run(network, *pictures, expected=expected, progress=progress)
-            for number, (path, value) in enumerate(zip(paths, values, strict=True)):
+            for number, (path, picture) in enumerate(zip(paths, read, strict=True)):
                 golden = dict(zip((id(layer.output) for layer in network.layers), run_network(network, pictures[number]), strict=True))
                 blocks = [
                     {"name": run.block.name, "equal": difference is None, "first_difference": difference}
                     for run in plan.blocks if run.first <= number < run.first + run.images and run.completes
                     for difference in (stored_difference(device, run, golden, number),)
                 ]
-                tensors, operators = _operators(network, value)
-                row = {"image": str(path), "blocks": blocks, "layers": _layers(network, golden, tensors), "operators": []}
+                tensors, operators = _operators(network, picture.value)
+                row = {"image": str(path), "notes": list(picture.notes), "blocks": blocks, "layers": _layers(network, golden, tensors), "operators": []}
                 if missing is None:
-                    missing = _ask_oracle(model, value, operators, row)
+                    missing = _ask_oracle(model, picture.value, operators, row)
                 result["images"].append(row)
                 result["equal"] &= all(compared["equal"] for key in COMPARED for compared in row[key])
     keys = [key for key in COMPARED if key != "operators" or missing is None]

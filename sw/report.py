@@ -86,6 +86,11 @@ def print_run(result: dict[str, Any]) -> None:
         out.print(f"{what} in {escape(path)}", soft_wrap=True)
 
 
+def _print_notes(out: Console, image: dict[str, Any]) -> None:
+    for note in image.get("notes", []):
+        out.print(f"  {escape(note)}", soft_wrap=True)
+
+
 def _print_input(out: Console, result: dict[str, Any]) -> None:
     """What was decided about pixels and names."""
     if result.get("input_range"):
@@ -123,8 +128,7 @@ def _together(result: dict[str, Any]) -> str:
 def _print_image(out: Console, image: dict[str, Any]) -> None:
     cycles = f" ({_count(image['cycles'])} cycles)" if "cycles" in image else ""
     out.print(f"[bold]{escape(image['image'])}[/]{cycles}")
-    for note in image.get("notes", []):
-        out.print(f"  {escape(note)}", soft_wrap=True)
+    _print_notes(out, image)
     table = Table(box=None, padding=(0, 2), show_header=False)
     labels = image.get("labels") or [None] * len(image["top"])
     for rank, ((index, score), label) in enumerate(zip(image["top"], labels, strict=True), 1):
@@ -171,10 +175,12 @@ def print_check(result: dict[str, Any]) -> None:
     out = console()
     for image in result["images"]:
         out.print(f"[bold]{escape(image['image'])}[/]")
+        _print_notes(out, image)
         for key, pair in result["compared"].items():
             _print_comparison(out, f"{pair['what']} equal {pair['with']}", image[key])
         if image.get("not_compared"):
             out.print(f"    [red]not compared[/], TensorFlow Lite has no value of: {escape(', '.join(image['not_compared']))}")
+    _print_input(out, result)
     if result["oracle_missing"]:
         out.print(f"[yellow]TensorFlow Lite was not asked[/]: {escape(result['oracle_missing'])}")
     words = "gateware, golden model and TensorFlow Lite" if result["oracle"] else "gateware and golden model, compared only with each other"

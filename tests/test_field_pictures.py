@@ -96,6 +96,12 @@ def test_the_gateware_gets_the_same_pixels_and_an_interpreter_too():
     assert hashlib.sha256(answers[None][1]).hexdigest() == recorded[0]["sha256"]
 
 
+def test_a_check_says_what_it_made_of_the_picture():
+    result = check_model(FIELD / "made" / "range_0_1.tflite", [PICTURES / "exif6.jpg"])
+    assert result["equal"] and result["input_range"]["high"] == [1]
+    assert result["images"][0]["notes"] == ["EXIF orientation 6: turned by 90 degrees clockwise"]
+
+
 def test_a_range_for_a_model_of_bytes_is_refused():
     for call in (run_model, check_model):
         with pytest.raises(NarrowsError, match="takes uint8, so pixels go in as bytes"):
