@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import astuple, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
 from amaranth.lib import wiring
 
@@ -27,8 +27,8 @@ from narrows.hw.config import EngineConfig
 from narrows.hw.sdram_timing import SdramTiming
 from narrows.hw.system import LinkedTop
 from narrows.hw.top import Top, memory_timing
-from narrows.network import NarrowsError
 from narrows.sim.build import Progress, build
+from narrows.sim.library import Library, SimulationError
 from narrows.sim.sdram_chip import SdramParameters
 from narrows.sim.sources import sources
 from narrows.sim.watch import CInterval, Interval, masks, named
@@ -38,30 +38,6 @@ SLICE = 50_000
 
 #: The wait after power-up, in microseconds; on a board it is 200, in which nothing happens.
 STARTUP_US = 1.0
-
-_Handle = ctypes.c_void_p
-_Address = ctypes.c_uint64
-_SIGNATURES: dict[str, tuple[type | None, tuple[type, ...]]] = {
-    "create": (_Handle, (ctypes.POINTER(ctypes.c_uint64), ctypes.c_char_p, ctypes.c_uint64, ctypes.c_uint64)),
-    "destroy": (None, (_Handle,)),
-    "bus_write": (None, (_Handle, ctypes.c_uint8, ctypes.c_uint32)),
-    "bus_read": (ctypes.c_uint32, (_Handle, ctypes.c_uint8)),
-    "run": (ctypes.c_uint64, (_Handle, ctypes.c_uint64, ctypes.c_int)),
-    "cycle": (ctypes.c_uint64, (_Handle,)),
-    "pins": (ctypes.c_uint64, (_Handle,)),
-    "send": (None, (_Handle, ctypes.c_char_p, ctypes.c_uint64)),
-    "receive": (ctypes.c_uint64, (_Handle, ctypes.c_char_p, ctypes.c_uint64, ctypes.c_uint64)),
-    "done": (ctypes.c_int, (_Handle,)),
-    "busy": (ctypes.c_int, (_Handle,)),
-    "violation": (ctypes.c_char_p, (_Handle,)),
-    "stopped": (ctypes.c_char_p, (_Handle,)),
-    "blocks": (ctypes.c_uint64, (_Handle, ctypes.POINTER(ctypes.c_uint64), ctypes.c_uint64)),
-    "watch": (None, (_Handle, ctypes.POINTER(ctypes.c_uint64), ctypes.c_uint64, ctypes.c_uint64)),
-    "watched": (ctypes.c_uint64, (_Handle, ctypes.POINTER(CInterval), ctypes.c_uint64)),
-    "memory_size": (ctypes.c_uint64, (_Handle,)),
-    "load": (None, (_Handle, _Address, ctypes.c_char_p, ctypes.c_uint64)),
-    "read": (None, (_Handle, _Address, ctypes.c_char_p, ctypes.c_uint64)),
-}
 
 
 def board(
@@ -92,10 +68,6 @@ def board(
     )
 
 
-class SimulationError(NarrowsError):
-    """The simulated system did something a board would not survive, or never came to an end."""
-
-
 @dataclass(frozen=True)
 class Stop:
     """Why :meth:`Simulator.run` returned: ``reason``, after ``cycles`` more cycles, at cycle ``cycle``."""
@@ -114,7 +86,8 @@ class Simulator:
     a cycle lasts 10 ns whatever the clock is. ``progress`` hears about the compilation; ``key`` and ``netlist`` are
     passed on to :func:`narrows.sim.build.build`.
 
-    Cycles are counted from power-up. Raises :class:`NarrowsError` if the tools fail or an argument makes no sense.
+    Cycles are counted from power-up. Raises :class:`NarrowsError` if the tools fail or an argument makes no sense. Threads may share
+    it: each call of the library is one at a time, and after :meth:`close` by any of them all get an error.
     """
 
     def __init__(
@@ -129,16 +102,12 @@ class Simulator:
         window: tuple[int, int] | None = None,
         progress: Progress | None = None,
     ) -> None:
-        self._handle, self._lines = None, []
+        self._library, self._lines = None, []
         begin, end = _checked_window(trace, window)
-        library = ctypes.CDLL(str(build(design, key=key, trace=trace is not None, netlist=netlist, progress=progress)))
-        for name, (result, arguments) in _SIGNATURES.items():
-            function = getattr(library, f"narrows_{name}")
-            function.restype, function.argtypes = result, arguments
-        self._library = library
         part = astuple(SdramParameters.of(timing, startup_us=startup_us))
         path = None if trace is None else str(trace).encode()
-        self._handle = library.narrows_create((ctypes.c_uint64 * len(part))(*part), path, begin, end)
+        built = build(design, key=key, trace=trace is not None, netlist=netlist, progress=progress)
+        self._library = Library(built, (ctypes.c_uint64 * len(part))(*part), path, begin, end)
 
     def __enter__(self) -> Self:
         return self
@@ -147,10 +116,9 @@ class Simulator:
         self.close()
 
     def close(self) -> None:
-        """End the simulation, which completes its waveform. Nothing else may be called afterwards."""
-        if self._handle is not None:
-            self._library.narrows_destroy(self._handle)
-            self._handle = None
+        """End the simulation, which completes its waveform. Whatever is called afterwards is an error, as is a :meth:`run` under way."""
+        if self._library is not None:
+            self._library.close()
 
     __del__ = close
 
@@ -159,41 +127,41 @@ class Simulator:
     @property
     def memory_size(self) -> int:
         """Bytes in the SDRAM."""
-        return self._call("memory_size")
+        return self._library.call("memory_size")
 
     def load(self, address: int, data: bytes | bytearray | memoryview) -> None:
         """Put ``data`` into the SDRAM at byte ``address``, in no time."""
         data = bytes(data)
         self._check_range(address, len(data))
-        self._call("load", address, data, len(data))
+        self._library.call("load", address, data, len(data))
 
     def read_memory(self, address: int, count: int) -> bytes:
         """``count`` bytes of the SDRAM from byte ``address``, in no time."""
         self._check_range(address, count)
         buffer = ctypes.create_string_buffer(count)
-        self._call("read", address, buffer, count)
+        self._library.call("read", address, buffer, count)
         return buffer.raw
 
     # The register port, which takes the cycles it takes.
 
     def write(self, address: int, value: int) -> None:
         """Write a 32-bit register: two cycles, after which it has its effect."""
-        self._call("bus_write", _checked("register address", address, 8), _checked("register value", value, 32))
+        self._library.call("bus_write", _checked("register address", address, 8), _checked("register value", value, 32))
 
     def read(self, address: int) -> int:
         """Read a 32-bit register: two cycles."""
-        return self._call("bus_read", _checked("register address", address, 8))
+        return self._library.call("bus_read", _checked("register address", address, 8))
 
     # The line's bytes, of a design that has a link. They take the cycles that the gateware needs, not those of a serial line.
 
     def send(self, data: bytes) -> None:
         """Bytes for the board to take as it can, while cycles pass."""
-        self._call("send", data, len(data))
+        self._library.call("send", data, len(data))
 
     def receive(self, count: int, *, max_cycles: int) -> bytes:
         """Up to ``count`` bytes that the board has sent, after as many cycles as it takes, ``max_cycles`` at most."""
         buffer = ctypes.create_string_buffer(count)
-        got = self._call("receive", buffer, count, max_cycles)
+        got = self._library.call("receive", buffer, count, max_cycles)
         self._check_rules()
         return buffer.raw[:got]
 
@@ -202,43 +170,46 @@ class Simulator:
     @property
     def cycle(self) -> int:
         """Cycles simulated so far."""
-        return self._call("cycle")
+        return self._library.call("cycle")
 
     @property
     def pins(self) -> int:
         """A hash of the values that all outputs of the design had in all cycles so far."""
-        return self._call("pins")
+        return self._library.call("pins")
 
     @property
     def done(self) -> bool:
         """The output ``done``: the program has ended."""
-        return bool(self._call("done"))
+        return bool(self._library.call("done"))
 
     @property
     def busy(self) -> bool:
         """The output ``busy``: a program is running."""
-        return bool(self._call("busy"))
+        return bool(self._library.call("busy"))
 
     @property
     def block_cycles(self) -> list[int]:
         """The cycle of every ``block_done``."""
-        count = self._call("blocks", None, 0)
-        buffer = (ctypes.c_uint64 * count)()
-        self._call("blocks", buffer, count)
+        with self._library.lock:
+            count = self._library.call("blocks", None, 0)
+            buffer = (ctypes.c_uint64 * count)()
+            self._library.call("blocks", buffer, count)
         return list(buffer)
 
     def watch(self, lines: Mapping[str, Sequence[str]], *, pause: int = 0) -> None:
         """From now on keep for every line the intervals in which one of its things (names in ``narrows.sim.watch.WATCHED`` that exclude
         each other) is so; what pauses for up to ``pause`` cycles has one interval. What was kept before is forgotten."""
-        self._lines = list(lines)
-        self._call("watch", masks(lines), len(lines), pause)
+        with self._library.lock:
+            self._library.call("watch", masks(lines), len(lines), pause)
+            self._lines = list(lines)
 
     @property
     def intervals(self) -> list[Interval]:
         """What :meth:`watch` kept, line by line in order of time; those of a line do not overlap."""
-        buffer = (CInterval * self._call("watched", None, 0))()
-        self._call("watched", buffer, len(buffer))
-        return named(buffer, self._lines)
+        with self._library.lock:
+            buffer = (CInterval * self._library.call("watched", None, 0))()
+            self._library.call("watched", buffer, len(buffer))
+            return named(buffer, self._lines)
 
     def run(self, max_cycles: int, *, until_done: bool = True, progress: Callable[[int], None] | None = None, every: int = SLICE) -> Stop:
         """Simulate until ``done`` is high, or just ``max_cycles`` cycles if not ``until_done``.
@@ -250,7 +221,7 @@ class Simulator:
         ran = 0
         while ran < max_cycles:
             wanted = min(every, max_cycles - ran)
-            got = self._call("run", wanted, until_done)
+            got = self._library.call("run", wanted, until_done)
             ran += got
             if progress is not None:
                 progress(ran)
@@ -259,15 +230,10 @@ class Simulator:
                 break
         return Stop("done" if until_done and self.done else "limit", ran, self.cycle)
 
-    def _call(self, name: str, *arguments: object) -> Any:
-        if self._handle is None:
-            raise SimulationError("The simulation is closed.")
-        return getattr(self._library, f"narrows_{name}")(self._handle, *arguments)
-
     def _check_rules(self) -> None:
-        if violation := self._call("violation").decode():
+        if violation := self._library.call("violation").decode():
             raise SimulationError(f"The controller broke a rule of the SDRAM: {violation}.")
-        if message := self._call("stopped").decode():
+        if message := self._library.call("stopped").decode():
             raise SimulationError(f"The design stopped the simulation in cycle {self.cycle}: {message}")
 
     def _check_range(self, address: int, count: int) -> None:

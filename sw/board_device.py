@@ -8,8 +8,10 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -25,6 +27,7 @@ from narrows.hw.config import EngineConfig
 from narrows.hw.system import BAUD
 from narrows.link_frame import LinkError
 from narrows.network import NarrowsError, Network
+from narrows.turns import Turns
 
 if TYPE_CHECKING:
     from narrows.interpreter import Interpreter
@@ -43,6 +46,9 @@ _T = TypeVar("_T")
 class Device:
     """A board that runs programs: a context manager. Everything either gives the right bytes or raises :class:`NarrowsError`.
 
+    Threads may share it. They take turns, a frame each, in the order they came; a thread runs the program that it loaded itself, if it
+    loaded one. After :meth:`close` by any of them all get an error, also those whose frame is under way.
+
     ``connect`` opens the board, and opens it again where the connection was lost; a frame is then run anew, which changes nothing of
     its result, up to ``attempts`` times in all. ``config``: the engine that the board must have; None: one of the built-in
     engines, found by what the board says of itself. ``baud``: the line's rate, for the times that are told.
@@ -50,7 +56,9 @@ class Device:
 
     def __init__(self, connect: Callable[[], Board], *, config: EngineConfig | None = None, attempts: int = 3, baud: int = BAUD) -> None:
         self._connect, self._attempts, self._baud = connect, attempts, baud
-        self._program: Program | None = None
+        self._turns, self._closed = Turns("The device"), False
+        self._program: Program | None = None  # the one loaded last
+        self._own = threading.local()  # ``program``: the one this thread loaded last
         self._on_board: BoardProgram | None = None  # what is known of the board's memory, if nothing happened to it since
         self._board: Board | None = connect()
         self.identity = self._board.identity
@@ -58,7 +66,7 @@ class Device:
             self.config = config or find_config(self.identity)
             self._require(self._board)
         except BaseException:
-            self.close()
+            self._drop()
             raise
 
     @classmethod
@@ -82,20 +90,28 @@ class Device:
         return cls(lambda: open_board(url, baud=baud, patience=patience), config=config, attempts=attempts, baud=baud)
 
     def __enter__(self) -> Self:
+        self._check_open()
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
-        """Close the port, or end the simulation."""
-        board, self._board = self._board, None
-        self._on_board = None
-        if board is not None:
+        """Close the port, or end the simulation: for good, and for a frame that another thread runs, too."""
+        self._closed = True
+        if (board := self._board) is not None:
             board.close()
+        if not self._turns.mine:
+            with self._turns:
+                self._drop()
 
     def load(self, program: Program, *, progress: Progress | None = None) -> int:
         """Make the board's memory hold ``program``, verified by checksums; returns the bytes sent: 0 if all of it was there already."""
+        with self._turn():
+            self._own.program = self._program = program
+            return self._load(program, progress)
+
+    def _load(self, program: Program, progress: Progress | None) -> int:
         if program.plan.config.digest != self.config.digest:
             raise NarrowsError(
                 f"The program was compiled for engine {program.plan.config.digest}, the board has {self.config.digest}: "
@@ -106,8 +122,7 @@ class Device:
                 f"The program and its tensors take {program.address + len(program.image)} bytes of external memory, "
                 f"which has {self.identity.memory_bytes}."
             )
-        self._program = program
-        return self._again(lambda board: self._there(board).verify(progress))
+        return self._again(lambda board: self._there(board, program).verify(progress))
 
     def interpreter(
         self, model: str | Path | Network, *, slices: int | None = None, progress: Progress | None = None,
@@ -122,11 +137,16 @@ class Device:
     def run(self, *pictures: np.ndarray, progress: Progress | None = None) -> Frame:
         """Run the loaded program once: each picture has the shape and type of the network's input, and there are as many as the plan has
         images, or fewer, which are repeated then. A program of a stream gives the outputs of the run before: use :meth:`stream`."""
-        program = self._loaded()
+        return self.run_program(self._chosen(), *pictures, progress=progress)
+
+    def run_program(self, program: Program, *pictures: np.ndarray, progress: Progress | None = None) -> Frame:
+        """:meth:`load` and :meth:`run` at once, in one turn; :meth:`run` runs what it did before."""
         batch = [picture_bytes(program.plan, picture) for picture in pictures]
         if not 0 < len(batch) <= program.plan.images:
             raise NarrowsError(f"The program takes {program.plan.images} pictures at once, not {len(batch)}.")
-        return self._again(lambda board: self._there(board).frame(batch, progress=progress))
+        with self._turn():
+            self._load(program, progress)
+            return self._again(lambda board: self._there(board, program).frame(batch, progress=progress))
 
     def stream(self, pictures: Iterable[np.ndarray], *, alone: bool = False, progress: Progress | None = None) -> Iterator[Frame]:
         """A frame with the outputs of each batch of ``pictures``, in order, as many pictures as the plan has images.
@@ -135,7 +155,7 @@ class Device:
         pictures before. ``alone``: it is sent when the frame is over. A board's engine counts what passes its memory, whoever moves it,
         so only then are its counters those of the program alone (:class:`Frame`).
         """
-        source, program = iter(pictures), self._loaded()
+        source, program = iter(pictures), self._chosen()
         plan, waiting, before = program.plan, list[list[bytes]](), list[bytes]()
 
         def take(count: int) -> None:
@@ -143,15 +163,16 @@ class Device:
                 waiting.append(batch)
 
         def attempt(board: Board) -> Frame:
-            here = self._there(board)
+            here = self._there(board, program)
             if plan.late and before and here.last is not before:
                 here.frame(before, progress=progress)  # the engine must have it again to end it
             return here.frame(waiting[0] if waiting else before, None if alone or len(waiting) < 2 else waiting[1], progress)
 
         take(2)
         while waiting or (plan.late and before):
-            self.load(program, progress=progress)  # in case another one was, since the last frame
-            frame, of = self._again(attempt), before if plan.late else waiting[0]
+            with self._turn():
+                self._load(program, progress)  # in case another one was, since the last frame
+                frame, of = self._again(attempt), before if plan.late else waiting[0]
             before = waiting.pop(0) if waiting else []
             if of:
                 yield replace(frame, outputs=frame.outputs[: len(of)])
@@ -159,11 +180,15 @@ class Device:
 
     def observe(self, lines: Mapping[str, Sequence[str]], *, pause: int) -> None:
         """From now on keep what units of a simulation in this process do: see :meth:`narrows.sim.simulator.Simulator.watch`."""
-        self._observable().observe(lines, pause=pause)
+        with self._turn():
+            self._observable().observe(lines, pause=pause)
 
     def observed(self, frame: Frame) -> list[Interval]:
         """What :meth:`observe` kept of the last run, which gave ``frame``, in cycles since its start; then it keeps no more."""
-        return self._observable().observed(sum(run["cycles"] for run in frame.blocks))
+        with self._turn():
+            if self._on_board is None or self._on_board.counted is not frame.blocks:
+                raise NarrowsError("Another frame was run since, or none: observe it before the next one.")
+            return self._observable().observed(sum(run["cycles"] for run in frame.blocks))
 
     def _observable(self) -> SimulatedBoard:
         from narrows.simulated_board import SimulatedBoard
@@ -174,15 +199,36 @@ class Device:
 
     # Helpers.
 
-    def _loaded(self) -> Program:
-        if self._program is None:
-            raise NarrowsError("There is no program on the device: load one first.")
-        return self._program
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """This thread's turn at the board."""
+        with self._turns:
+            self._check_open()
+            yield
 
-    def _there(self, board: Board) -> BoardProgram:
-        """The loaded program on ``board``."""
-        if self._on_board is None or self._on_board.program is not self._loaded():
-            self._on_board = BoardProgram(board, self._loaded(), baud=self._baud)
+    def _check_open(self) -> None:
+        if self._closed:
+            raise NarrowsError("The device is closed: open it again.")
+
+    def _drop(self) -> None:
+        """Nothing is known of the board any more."""
+        board, self._board = self._board, None
+        self._on_board = None
+        if board is not None:
+            board.close()
+
+    def _chosen(self) -> Program:
+        """The program that this thread runs."""
+        self._check_open()
+        program = getattr(self._own, "program", self._program)
+        if program is None:
+            raise NarrowsError("There is no program on the device: load one first.")
+        return program
+
+    def _there(self, board: Board, program: Program) -> BoardProgram:
+        """``program`` on ``board``."""
+        if self._on_board is None or self._on_board.program is not program:
+            self._on_board = BoardProgram(board, program, baud=self._baud)
         return self._on_board
 
     def _require(self, board: Board) -> None:
@@ -199,13 +245,19 @@ class Device:
                 if self._board is None:
                     self._board = self._connect()
                     self._require(self._board)
+                self._check_open()
                 return work(self._board)
             except LinkError as error:
-                self.close()
+                self._drop()
+                self._check_open()
                 if attempt + 1 == self._attempts:
                     raise LinkError(f"{error} (Tried {self._attempts} times.)" if attempt else str(error)) from error
                 time.sleep(_BACKOFF * 2**attempt)
+            except NarrowsError:
+                self._drop()
+                self._check_open()
+                raise
             except BaseException:
-                self.close()
+                self._drop()
                 raise
         raise AssertionError

@@ -23,13 +23,14 @@ _PIECE = 16_384
 class BoardProgram:
     """``program`` on ``board``, at a line of ``baud`` for the times that are told. As long as it lives nobody else uses the board.
 
-    ``last``: the batch of the last frame, None before the first one and after a frame that failed.
+    ``last``: the batch of the last frame, ``counted``: that frame's rows of counters; None before the first one and after one that failed.
     """
 
     def __init__(self, board: Board, program: Program, *, baud: int) -> None:
         self._board, self._baud = board, baud
         self.program = program
         self.last: list[bytes] | None = None
+        self.counted: tuple[dict[str, int], ...] | None = None
         self._expected = sum(block.cycles for block in cycle_model.predict(program.plan))
         self._limit = _PATIENCE * self._expected + _GRACE
         self._verified = False
@@ -58,7 +59,7 @@ class BoardProgram:
         self.verify(progress)
         for index in range(plan.images):
             self._put(index, batch, plan.pictures[index].bytes + 1)
-        self.last = None
+        self.last = self.counted = None
         self._board.start(self.program.address, self.program.words)
         sent = self._wait(coming, progress)
         outputs = read_outputs(self._board.read_memory, plan)
@@ -67,7 +68,7 @@ class BoardProgram:
         values = [counts[run * words : (run + 1) * words] for run in range(runs)]
         rows = tuple({str(name): count for name, count in zip(NAMES, run, strict=True)} for run in values)
         frame = Frame(outputs, self._board.read_registers([Register.CYCLES])[0], rows, sent)
-        self.last = batch
+        self.last, self.counted = batch, rows
         return frame
 
     def _wait(self, coming: list[bytes] | None, progress: Progress | None) -> int:

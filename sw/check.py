@@ -66,7 +66,8 @@ def check_model(
                     for difference in (stored_difference(device, run, golden, number),)
                 ]
                 tensors, operators = _operators(network, picture.value)
-                row = {"image": str(path), "notes": list(picture.notes), "blocks": blocks, "layers": _layers(network, golden, tensors), "operators": []}
+                layers = _layers(network, golden, tensors)
+                row = {"image": str(path), "notes": list(picture.notes), "blocks": blocks, "layers": layers, "operators": []}
                 if missing is None:
                     missing = _ask_oracle(model, picture.value, operators, row)
                 result["images"].append(row)

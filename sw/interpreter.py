@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,8 @@ from narrows.network import NarrowsError, Network
 from narrows.runnable import runnable
 from narrows.tflite_file import FileTensor
 
+_TWO_THREADS = "Another thread has given this interpreter inputs since this one did: make one for each thread, by device.interpreter()."
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -45,6 +48,9 @@ class Interpreter:
     ``slices``, ``input_range``: see :func:`narrows.api.run_model`. ``frame``: the last frame with its cycles and each block's counters
     (:class:`narrows.device.Frame` says when they are the network's alone). Raises :class:`NarrowsError` for a model that can't be run
     exactly or does not fit.
+
+    One thread at a time gives it inputs; another may invoke for it. A thread whose inputs were replaced by another's gets an error, not the
+    other's outputs: threads that work side by side have an interpreter each, of one device.
     """
 
     def __init__(
@@ -58,8 +64,18 @@ class Interpreter:
         self._input = ModelInput(self._model, input_range)
         self.program: Program = runnable(self.network, device.config, slices=slices).program
         device.load(self.program, progress=progress)
-        self.frame: Frame | None = None
+        self._lock = threading.Lock()  # of what follows; held for moments
+        self._own = threading.local()  # ``given``: the inputs that this thread gave last
+        self._given = object()  # stands for the inputs of now: another one, whenever another thread gives some
+        self._frame: Frame | None = None
         self._values: dict[int, np.ndarray] = {}
+
+    @property
+    def frame(self) -> Frame | None:
+        """The last frame, None before the first one."""
+        with self._lock:
+            self._check_given()
+            return self._frame
 
     # As TensorFlow Lite's interpreter.
 
@@ -82,23 +98,35 @@ class Interpreter:
         value = np.asarray(value)
         if value.shape != tensor.shape:
             raise NarrowsError(f"{tensor}: the value has shape {list(value.shape)}, the model takes {list(tensor.shape)}.")
-        self._values[index] = as_input(tensor, value).copy()
+        value = as_input(tensor, value).copy()
+        with self._lock:
+            self._give()
+            self._values[index] = value
 
     def invoke(self, *, progress: Progress | None = None) -> None:
         """Run the inputs that were set."""
-        if missing := set(self._model.inputs) - set(self._values):
+        with self._lock:
+            self._check_given()
+            given, values = self._given, dict(self._values)
+        if missing := set(self._model.inputs) - set(values):
             raise NarrowsError(f"{self._model.tensors[min(missing)]} has no value: set it first.")
-        picture = run_pre(self.network, self._values[self._model.inputs[0]])
-        self._device.load(self.program, progress=progress)
-        self._keep(self._device.run(picture, progress=progress))
+        picture = run_pre(self.network, values[self._model.inputs[0]])
+        frame = self._device.run_program(self.program, picture, progress=progress)
+        with self._lock:
+            if given is not self._given:
+                raise NarrowsError(_TWO_THREADS)
+            self._keep(frame)
 
     def get_tensor(self, index: int) -> np.ndarray:
         """A copy of an output after :meth:`invoke`, or of an input that was set."""
-        if index not in self._values:
+        with self._lock:
+            self._check_given()
+            value = self._values.get(index)
+        if value is None:
             known = {*self._model.inputs, *self._model.outputs}
             why = "has no value yet: set the inputs and invoke" if index in known else f"is not kept; get {self._listed(known)}"
             raise NarrowsError(f"Tensor {index} {why}.")
-        return self._values[index].copy()
+        return value.copy()
 
     # Pictures.
 
@@ -116,8 +144,10 @@ class Interpreter:
         self._device.load(self.program, progress=progress)
         pictures = (run_pre(self.network, self._value(image)) for image in images)
         for frame in self._device.stream(pictures, alone=alone, progress=progress):
-            self._keep(frame)
-            yield self._answers(top)
+            with self._lock:
+                self._give()
+                outputs = self._keep(frame)
+            yield self._answers(outputs, top)
 
     @property
     def input_range(self) -> InputRange | None:
@@ -127,14 +157,25 @@ class Interpreter:
     def _value(self, image: str | Path | np.ndarray) -> np.ndarray:
         return self._input.of_pixels(image) if isinstance(image, np.ndarray) else self._input.read(image).value
 
-    def _keep(self, frame: Frame) -> None:
-        self.frame = frame
-        for index, value in zip(self._model.outputs, run_post(self.network, *frame.outputs[0]), strict=True):
-            self._values[index] = value
+    def _give(self) -> None:
+        """The inputs are this thread's from now on."""
+        if getattr(self._own, "given", None) is not self._given:
+            self._own.given = self._given = object()
 
-    def _answers(self, top: int) -> list[Answer]:
-        index = self._model.outputs[0]
-        scores, tensor = self._values[index].reshape(-1), self._model.tensors[index]
+    def _check_given(self) -> None:
+        """Raises if this thread gave inputs and another one did since: what is there now is not this thread's."""
+        if getattr(self._own, "given", self._given) is not self._given:
+            raise NarrowsError(_TWO_THREADS)
+
+    def _keep(self, frame: Frame) -> list[np.ndarray]:
+        """The model's outputs, which are kept."""
+        outputs = list(run_post(self.network, *frame.outputs[0]))
+        self._frame = frame
+        self._values |= zip(self._model.outputs, outputs, strict=True)
+        return outputs
+
+    def _answers(self, outputs: list[np.ndarray], top: int) -> list[Answer]:
+        scores, tensor = outputs[0].reshape(-1), self._model.tensors[self._model.outputs[0]]
         best = np.argsort(-scores.astype(np.float64), kind="stable")[:top]
         names = self._names or []
         return [Answer(int(n), names[n] if n < len(names) else None, scores[n].item(), real(tensor, scores[n])) for n in best]

@@ -48,13 +48,14 @@ class Link:
     """Commands to the board at ``port``, any object with pyserial's ``read`` and ``write``, and a time-out.
 
     Everything either is done as asked or raises :class:`LinkError`; bytes lost or damaged on the line are sent again. See
-    :class:`narrows.link_session.Session` for ``patience``, ``baud`` and ``clock``. ``block``: data bytes of a frame.
+    :class:`narrows.link_session.Session` for ``patience``, ``baud`` and ``clock``. ``block``: data bytes of a frame. Threads may share it:
+    what takes one run of commands is carried out as a whole.
     """
 
     def __init__(
         self, port: Port, *, block: int = BLOCK, patience: float = _PATIENCE, baud: int = 0, clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._port, self._clock = port, clock
+        self._clock = clock
         self._session = Session(port, patience=patience, baud=baud, clock=clock)
         self.identity: Identity = self._session.hello()
         if block < 2 or block % 2 or block > self.identity.max_data:
@@ -68,10 +69,8 @@ class Link:
         self.close()
 
     def close(self) -> None:
-        """Close the port, if it can be closed."""
-        close = getattr(self._port, "close", None)
-        if close is not None:
-            close()
+        """Close the port, if it can be closed. Whatever is asked for afterwards, or has no answer yet, is an error."""
+        self._session.close()
 
     def identify(self) -> Identity:
         """Ask the board again who it is, which begins a new session."""

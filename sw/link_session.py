@@ -10,7 +10,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from narrows.hw.link_protocol import (
     CHECK_BYTES,
@@ -22,6 +22,7 @@ from narrows.hw.link_protocol import (
     Result,
 )
 from narrows.link_frame import TAKEN, Identity, LinkError, Reply, Request
+from narrows.turns import Turns
 
 #: Times that one command is sent, and times that nothing at all comes back before the board is given up.
 _TRIES, _SILENCES = 50, 8
@@ -31,6 +32,8 @@ _LINE_BITS = 20
 
 #: Bytes between two flags that could still be a reply, all of them escaped.
 _LONGEST = 2 * (REPLY_BYTES + MAX_DATA + CHECK_BYTES)
+
+_T = TypeVar("_T")
 
 _WHAT: dict[int, str] = {
     Result.BUSY: "the engine is running: wait for its end, or reset it",
@@ -68,7 +71,8 @@ class Session:
     """Sends commands over ``port`` and hands their replies on.
 
     ``patience``: seconds without a reply, beside those that the line and the command take, after which commands are repeated;
-    ``baud`` is the line's rate, that of the port unless given. ``clock`` tells the seconds that pass.
+    ``baud`` is the line's rate, that of the port unless given. ``clock`` tells the seconds that pass. Threads may share it: what one
+    asks for is done before what the next one does.
     """
 
     def __init__(self, port: Port, *, patience: float = 0.25, baud: int = 0, clock: Callable[[], float] = time.monotonic) -> None:
@@ -76,13 +80,25 @@ class Session:
             raise LinkError("The port has no time-out, so a silent board would be waited for without an end: open it with timeout=0.02.")
         self._port, self._least_patience, self.clock = port, patience, clock
         self._baud = baud or getattr(port, "baudrate", 0) or 3_000_000
+        self._turns, self._closed = Turns("The link"), False
         self._identity: Identity | None = None  # of the session, or none
         self._received = bytearray()
         self.next = 0
         self.flight: deque[tuple[int, int]] = deque()  # sequence numbers and sizes of what was sent, oldest first
 
+    def close(self) -> None:
+        """Close the port, if it can be closed. Whoever waits for an answer is told so first."""
+        self._closed = True
+        if not self._turns.mine:
+            with self._turns:
+                self._close_port()
+
     def hello(self) -> Identity:
         """Begin a session, also after anything that went wrong."""
+        with self._turns:
+            return self._attended(self._hello)
+
+    def _hello(self) -> Identity:
         nonce = secrets.token_bytes(4)
         request = Request(Command.HELLO, int.from_bytes(nonce, "little"))
         self._identity = None
@@ -91,6 +107,7 @@ class Session:
             self.write(request.frame(self.next))
             end = self.clock() + self._least_patience
             while self.clock() < end:
+                self.check_open()
                 for reply in self.replies(0):
                     if (reply.command, reply.result) == (Command.HELLO, TAKEN):
                         raise LinkError("The board is busy with another client, and takes one at a time: try again when that has left.")
@@ -108,10 +125,35 @@ class Session:
         Many are under way at once, but never one that reads and one that writes. A command that is refused ends it all when
         what is under way has been answered. After an exception the next call begins a new session.
         """
-        identity = self._identity or self.hello()
-        self._identity = None
-        _Batch(self, identity, requests, take).run()
-        self._identity = identity
+
+        def work() -> None:
+            identity = self._identity or self._hello()
+            self._identity = None
+            _Batch(self, identity, requests, take).run()
+            self._identity = identity
+
+        with self._turns:
+            self._attended(work)
+
+    def _attended(self, work: Callable[[], _T]) -> _T:
+        """``work``, unless the session is closed, now or meanwhile."""
+        try:
+            self.check_open()
+            return work()
+        finally:
+            if self._closed:
+                self._close_port()
+
+    def check_open(self) -> None:
+        """Raises if the session is closed."""
+        if self._closed:
+            raise LinkError("The link is closed.")
+
+    def _close_port(self) -> None:
+        """Once or more often: ports don't mind."""
+        close = getattr(self._port, "close", None)
+        if close is not None:
+            close()
 
     def room(self, identity: Identity, size: int) -> bool:
         """Whether a command of ``size`` bytes may be sent now."""
@@ -159,6 +201,7 @@ class _Batch:
 
     def run(self) -> None:
         while self._pending or (self._coming and not self._refused):
+            self._session.check_open()
             self._send()
             self._receive()
             self._hand_on()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -22,13 +23,15 @@ class SimulatedBoard:
     """What :class:`narrows.link.Link` is for a board at a line. Time passes in :meth:`pause`, and a few cycles in registers' accesses.
 
     External memory is reached through the simulator's own door, in no time. ``config``: the engine, compiled unless it is cached;
-    ``waveform``: a .vcd file for the cycles ``window``. Raises :class:`NarrowsError` where a tool fails.
+    ``waveform``: a .vcd file for the cycles ``window``. Raises :class:`NarrowsError` where a tool fails. Threads may share it: each method
+    is carried out as a whole.
     """
 
     def __init__(
         self, config: EngineConfig, *, waveform: Path | None = None, window: tuple[int, int] | None = None,
         progress: Callable[[str, float], None] | None = None,
     ) -> None:
+        self._lock = threading.RLock()  # for what takes several accesses
         self._simulator = board(config, trace=waveform, window=window, progress=progress)
         self.identity = Identity(
             window=WINDOW, room=0, max_data=MAX_DATA, memory_bytes=self._simulator.memory_size, clock_hz=config.sdram_mhz * 1_000_000,
@@ -56,9 +59,10 @@ class SimulatedBoard:
 
     def observed(self, cycles: int) -> list[Interval]:
         """What :meth:`observe` kept of the last program, whose runs took ``cycles``, in cycles since its start; then it keeps no more."""
-        begin = self._simulator.block_cycles[-1] - cycles
-        found = [replace(one, begin=one.begin - begin, end=one.end - begin) for one in self._simulator.intervals]
-        self._simulator.watch({})
+        with self._lock:
+            begin = self._simulator.block_cycles[-1] - cycles
+            found = [replace(one, begin=one.begin - begin, end=one.end - begin) for one in self._simulator.intervals]
+            self._simulator.watch({})
         return [one for one in found if one.begin >= 0]
 
     def read_registers(self, addresses: Sequence[int]) -> list[int]:
@@ -69,9 +73,10 @@ class SimulatedBoard:
         """Performance counters by their numbers (block * ``WORDS`` + counter)."""
         values = []
         for number in numbers:
-            self._simulator.write(Register.COUNTER_INDEX, number)
-            self._simulator.read(Register.STATUS)  # two cycles for the counter memory
-            values.append(self._simulator.read(Register.COUNTER))
+            with self._lock:
+                self._simulator.write(Register.COUNTER_INDEX, number)
+                self._simulator.read(Register.STATUS)  # two cycles for the counter memory
+                values.append(self._simulator.read(Register.COUNTER))
         return values
 
     def write_memory(self, address: int, data: bytes) -> None:
@@ -84,18 +89,20 @@ class SimulatedBoard:
 
     def upload(self, address: int, data: bytes, *, progress: Callable[[int, int], None] | None = None) -> int:
         """Make memory hold ``data`` at byte ``address``; returns the bytes that had to be written, all or none."""
-        if self.read_memory(address, len(data)) == data:
-            return 0
-        self.write_memory(address, data)
+        with self._lock:
+            if self.read_memory(address, len(data)) == data:
+                return 0
+            self.write_memory(address, data)
         return len(data)
 
     def start(self, address: int, words: int) -> None:
         """Start the program of ``words`` 16-bit words at byte ``address``; refused while one runs."""
-        if self._simulator.busy:
-            raise NarrowsError("The engine is running: wait for its end, or reset it.")
-        self._simulator.write(Register.PROGRAM_ADDRESS, address)
-        self._simulator.write(Register.PROGRAM_WORDS, words)
-        self._simulator.write(Register.CONTROL, START)
+        with self._lock:
+            if self._simulator.busy:
+                raise NarrowsError("The engine is running: wait for its end, or reset it.")
+            self._simulator.write(Register.PROGRAM_ADDRESS, address)
+            self._simulator.write(Register.PROGRAM_WORDS, words)
+            self._simulator.write(Register.CONTROL, START)
 
     def reset(self) -> None:
         """End whatever program runs; external memory is kept, but for what it was writing."""
