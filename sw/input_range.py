@@ -103,7 +103,7 @@ def _usual(low: float, high: float, channels: int) -> InputRange:
 
 
 def quantize_spans(model: Model) -> set[tuple[float, float]]:
-    """The ranges (least, largest number) of the QUANTIZEs that the model's input feeds; empty if anything computes before them."""
+    """The ranges (least, largest number) of the QUANTIZEs that read the model's input as it is, or moved."""
     spans: set[tuple[float, float]] = set()
     same = {model.inputs[0]}
     for op in model.operators:
@@ -115,8 +115,6 @@ def quantize_spans(model: Model) -> set[tuple[float, float]]:
         elif output is not None and op.name == "QUANTIZE" and output.dtype in ("int8", "uint8") and output.scale is not None:
             scale, zero_point, ends = float(output.scale[0]), int(output.zero_point[0]), np.iinfo(output.dtype)
             spans.add((scale * (ends.min - zero_point), scale * (ends.max - zero_point)))
-        else:
-            return set()
     return spans
 
 

@@ -7,7 +7,7 @@ import pytest
 from tflite_writer import Writer, WrittenTensor
 
 from narrows import golden, oracle
-from narrows.network import ImportRefused
+from narrows.network import ImportRefused, NarrowsError
 from narrows.tflite_file import parse_model
 
 pytestmark = pytest.mark.skipif(not oracle.available(), reason="ai-edge-litert 1.2.0 is not installed")
@@ -212,3 +212,18 @@ def test_the_reference_sums_int8_as_uint8():
     assert oracle.oracle_tensors(content, value)[y.index].tolist() == [124]
     with pytest.raises(ImportRefused, match=r"operator 0 SUM, .*as if it were uint8 .*; export a mean in its place"):
         golden.run_model(parse_model(content), value)
+
+
+@pytest.mark.parametrize("zero_point", [-128, 0, 127])
+def test_quantize_is_exact_up_to_int32_and_refused_beyond(zero_point):
+    """Beyond, the kernel's cast is C++'s undefined behaviour: machines differ."""
+    w = Writer()
+    x = w.tensor((1, 4), "float32")
+    y = w.operator("QUANTIZE", [x], w.tensor(x.shape, "int8", 0.5, zero_point))
+    content = w.finish([x], [y])
+    value = np.array([[2.0**29, -(2.0**29), 1.07e9, -1.07e9]], np.float32)
+    np.testing.assert_array_equal(golden.run_model(parse_model(content), value)[y.index], oracle.oracle_tensors(content, value)[y.index])
+    for wrong in (2.0**30, -(2.0**30), 1e30, np.inf, -np.inf, np.nan):
+        value[0, 2] = wrong
+        with pytest.raises(NarrowsError, match=r"operator 0 QUANTIZE, .*no int32 at the output's scale, .*give smaller ones"):
+            golden.run_model(parse_model(content), value)
