@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
+import time
 import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -16,6 +17,7 @@ from engine_runs import SMALL
 from link_lines import Board, Line
 from random_mobilenet import random_mobilenet
 from test_board_device import Wire, batched, made, opened, pictures, right
+from test_serve import OPTIONS, pixels
 
 from narrows import Device
 from narrows.golden import run_model
@@ -203,8 +205,7 @@ def test_a_device_that_is_closed_while_others_use_it(number: int):
 @pytest.fixture
 def model(tmp_path: Path) -> Path:
     path = tmp_path / "net.tflite"
-    options = {"ends": "plain", "dtype": "int8", "first": "conv", "channels": 3, "channels_first": False, "prelude": False}
-    path.write_bytes(random_mobilenet(np.random.default_rng(20), height=21, width=19, **options))
+    path.write_bytes(random_mobilenet(np.random.default_rng(20), **OPTIONS))
     return path
 
 
@@ -246,8 +247,7 @@ def test_interpreters_of_many_threads(model: Path, shared: bool):
 
 def test_answers_of_many_threads_are_those_of_their_pictures(model: Path):
     """Also of one interpreter, whose kept tensors and frame are those of the last one."""
-    rng = np.random.default_rng(3)
-    images = [rng.integers(0, 256, (21, 19, 3)).astype(np.uint8) for _ in range(24)]
+    images = pixels(24)
     with model_device(model) as device:
         interpreter = device.interpreter(model)
         expected = [interpreter.classify(image) for image in images]
@@ -259,6 +259,33 @@ def test_answers_of_many_threads_are_those_of_their_pictures(model: Path):
 
         assert together(*(lambda number=number: work(number) for number in range(4))) == [None] * 4
         assert [found[at] for at in range(len(images))] == expected
+
+
+def test_an_answer_that_is_made_while_another_picture_is_classified(model: Path, monkeypatch: pytest.MonkeyPatch):
+    """It is made of its own picture's outputs, not of what the interpreter has kept meanwhile."""
+    images = pixels(2)
+    with model_device(model) as device:
+        interpreter = device.interpreter(model)
+        expected = interpreter.classify(images[0])
+        assert expected != interpreter.classify(images[1])
+        begun, done, answers = threading.Event(), threading.Event(), interpreter._answers
+
+        def late(*arguments):
+            if not begun.is_set():
+                begun.set()
+                done.wait()
+            return answers(*arguments)
+
+        monkeypatch.setattr(interpreter, "_answers", late)
+        found = []
+
+        def other() -> None:
+            begun.wait()
+            interpreter.classify(images[1])
+            done.set()
+
+        assert together(lambda: found.append(interpreter.classify(images[0])), other) == [None, None]
+        assert found == [expected]
 
 
 def test_a_thread_may_invoke_for_another(model: Path):
@@ -308,17 +335,19 @@ def test_a_link_of_many_threads():
 def test_a_link_that_is_closed_while_it_is_used(here: bool):
     """Its port is closed when nobody reads it any more."""
     board = Board(1 << 16)
-    line, reading, closed = Line(board), [], []
+    line, parts, closed = Line(board), [], []
     read = line.read
 
     def watched(size: int) -> bytes:
-        assert not closed, "read after it was closed"
-        reading.append(1)
+        while len(parts) >= 20 and not here and not link._session._closed:
+            pass
+        for _ in range(1000):  # time for who closes it in the middle of a read
+            assert not closed, "closed while it is read"
+            time.sleep(0)
         return read(size)
 
     line.read, line.close = watched, lambda: closed.append(1)
     link = Link(line, patience=0.02, baud=10**9, clock=line.clock)
-    parts = []
 
     def use() -> None:
         while True:
