@@ -221,13 +221,14 @@ class ImportRefused(NarrowsError):
     Where it is about one operator, ``op`` is its index in the file, and ``reason`` what the message says after naming it.
     """
 
-    op: int | None = None
-    reason: str = ""
+    def __init__(self, message: str, *, op: int | None = None, reason: str = "") -> None:
+        super().__init__(message)
+        self.op, self.reason = op, reason
 
 
 class LayerRefused(ImportRefused):
     """The engine can't run ``layer`` exactly, for ``reason``, the way out included."""
 
     def __init__(self, layer: Layer, reason: str) -> None:
-        super().__init__(f"operator {layer.name}, tensor {layer.output.index} ({layer.output.name}): {reason}")
-        self.layer, self.reason = layer, reason
+        super().__init__(f"operator {layer.name}, tensor {layer.output.index} ({layer.output.name}): {reason}", reason=reason)
+        self.layer = layer

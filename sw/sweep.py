@@ -157,7 +157,7 @@ def _row(subject: Subject, network: Network | NarrowsError, config: EngineConfig
         able = runnable(network, config, batch=batch, stream=stream)
     except NarrowsError as error:
         return row | {"refused": " ".join(str(error).split()), "reason": shortened(error)}
-    plan, predicted = able.program.plan, able.predicted
+    plan, predicted, macs = able.program.plan, able.predicted, sum(layer.macs for layer in able.network.layers)
     cycles = sum(block.cycles for block in predicted)
     causes = total(parts(bounds, block, config) for bounds, block in zip(bounds_of(plan), predicted, strict=True))
     return row | {

@@ -97,9 +97,7 @@ class Model:
         """An :class:`ImportRefused` that names ``op`` and ``tensor`` (its output by default)."""
         about = tensor if tensor is not None else (op.outputs[0] if op.outputs else None)
         where = f", {self.tensors[about]}" if about is not None and 0 <= about < len(self.tensors) else ""
-        error = ImportRefused(f"{self.name}: {op}{where}: {reason}")
-        error.op, error.reason = op.index, reason
-        return error
+        return ImportRefused(f"{self.name}: {op}{where}: {reason}", op=op.index, reason=reason)
 
     def live(self, operators: Sequence[Operator]) -> list[Operator]:
         """``operators`` without those whose results nobody reads."""
@@ -133,8 +131,7 @@ def parse_model(content: bytes, name: str = "model") -> Model:
         return _Parser(content, name).model()
     except (struct.error, ValueError, TypeError, IndexError, KeyError, OverflowError, AttributeError, MemoryError):
         # The flatbuffers accessors meet a damaged offset with any of these.
-        reason = "the file is damaged (an offset leads outside it); copy or export it again"
-        raise ImportRefused(f"{name}: {reason}") from None
+        raise ImportRefused(f"{name}: the file is damaged (an offset leads outside it); copy or export it again") from None
 
 
 class _Parser:
@@ -172,9 +169,7 @@ class _Parser:
             for i in range(self.length(graph.OperatorsLength(), MAX_OPERATORS, "operators"))
         )
         model = Model(
-            name=self.name,
-            tensors=tensors,
-            operators=operators,
+            name=self.name, tensors=tensors, operators=operators,
             inputs=self.indices(graph.InputsAsNumpy(), len(tensors), "graph input", optional=False),
             outputs=self.indices(graph.OutputsAsNumpy(), len(tensors), "graph output", optional=False),
             description=self.text(self.root.Description()),
@@ -248,8 +243,7 @@ class _Parser:
         codes = self.length(self.root.OperatorCodesLength(), MAX_OPERATORS, "operator codes")
         if not 0 <= table.OpcodeIndex() < codes:
             self.refuse(f"operator {index}: operator code {table.OpcodeIndex()} isn't in the file")
-        code = self.root.OperatorCodes(table.OpcodeIndex())
-        number = builtin_code(code)
+        number = builtin_code(code := self.root.OperatorCodes(table.OpcodeIndex()))
         name = _OPERATOR_NAMES.get(number, f"operator code {number}")
         if name == "CUSTOM":
             name = self.text(code.CustomCode()) or "CUSTOM"
