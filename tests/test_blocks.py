@@ -30,6 +30,8 @@ def kinds(made: Made) -> list[str]:
     (Made(8, 8, 3).depthwise().depthwise().conv(8), ["id", "idp"]),
     (Made(8, 8, 3).conv(8, kernel=3).conv(8).block(8, expand=1, residual=True), ["p", "p", "idpa"]),
     (Made(8, 8, 3).conv(8, kernel=3).pool(), ["ed"]),
+    (Made(8, 8, 3).conv(8, kernel=3).depthwise().dense(5).conv(3), ["ed", "p", "p"]),
+    (Made(8, 8, 3).depthwise().conv(8).dense(5, (1, 4)).depthwise().conv(3), ["idp", "edp"]),
 ])  # fmt: skip
 def test_stages(made, expected):
     assert kinds(made) == expected
@@ -40,6 +42,27 @@ def test_every_layer_is_in_one_block():
     layers = [layer for block in form_blocks(network) for layer in block.layers]
     assert list(map(id, layers)) == list(map(id, network.layers))
     assert sum(block.macs for block in form_blocks(network)) == sum(layer.macs for layer in network.layers)
+
+
+def test_an_output_ends_its_block():
+    made = Made(8, 8, 3).conv(8, kernel=3)
+    first = made.at
+    made.depthwise().conv(16)
+    second = made.at
+    blocks = form_blocks(made.depthwise().conv(8).network(first, second))
+    assert [block.output for block in blocks] == [first, second, made.at]
+
+
+@pytest.mark.parametrize(("kernel", "stride", "shape", "joined"), [
+    ((1, 1), (1, 1), (6, 4), 1), ((6, 4), (9, 9), (1, 1), 24), ((2, 4), (2, 1), (3, 1), 8), ((1, 2), (1, 2), (6, 2), 2),
+    ((2, 2), (2, 2), (3, 2), None), ((3, 4), (1, 1), (4, 1), None), ((1, 1), (2, 1), (3, 4), None), ((1, 3), (1, 1), (6, 2), None),
+])  # fmt: skip
+def test_windows_of_pixels_that_follow_each_other(kernel, stride, shape, joined):
+    conv = Made(6, 4, 3).conv(5).layers[0]
+    output = dataclasses.replace(conv.output, shape=(*shape, 5))
+    again = dataclasses.replace(conv, kernel=kernel, stride=stride, output=output)
+    assert again.joined == joined
+    assert dataclasses.replace(again, pad=(1, 0, 0, 0)).joined is None
 
 
 @pytest.mark.parametrize("dtype", ["int8", "uint8"])

@@ -174,6 +174,20 @@ def test_a_batch_on_the_gateware(batch, engine):
                 assert np.array_equal(frame.outputs[number][-1], values[-1])
 
 
+@pytest.mark.parametrize("slices", [4, 7])
+def test_a_batch_of_a_padded_tensor(slices):
+    """Late blocks load a depthwise layer's output with the groups that its last slice was padded by."""
+    made = Made(33, 33, 3, seed=1).conv(40, kernel=3, stride=2).depthwise(stride=2).conv(72).depthwise(stride=2).conv(72).depthwise()
+    network = made.conv(72).pool().conv(9).network()
+    program = build_program(network, EngineConfig(), slices=slices, batch=2)
+    pictures = [made.picture() for _ in range(2)]
+    assert any(run.load is not None and run.source.groups > 9 for run in program.plan.blocks)
+    with SimulatedDevice(program) as device:
+        frame = device.run(network, *pictures, expected=1_000_000)
+    for picture, (output,) in zip(pictures, frame.outputs, strict=True):
+        assert np.array_equal(output, run_network(network, picture)[-1])
+
+
 @pytest.mark.parametrize("engine", ["default", "small"])
 @pytest.mark.parametrize("batch", [1, 2, 4])
 def test_a_stream_on_the_gateware(batch, engine):
