@@ -12,18 +12,19 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
 from narrows.doctor import Finding
 from narrows.input_range import in_words
+from narrows.report_parts import Words
 from narrows.report_parts import count as _count
 from narrows.report_parts import size as _bytes
 from narrows.report_parts import table as _table
 from narrows.report_parts import totals as _totals
+from narrows.report_table import Table
 from narrows.routed import told
 
-#: Columns of a report that goes into a file or a pipe.
-PIPE_WIDTH = 120
+#: Columns of a report that goes into a file or a pipe, and the fewest that tables are made for: less is the terminal's to wrap.
+PIPE_WIDTH, LEAST_WIDTH = 120, 40
 BAR = 10
 
 #: Characters of a bar that shows where cycles went, and its parts: keys of the result's ``time``, and words.
@@ -35,7 +36,9 @@ def console(*, stderr: bool = False) -> Console:
     """The terminal, or a pipe: wide enough for the tables, and without colours there and where NO_COLOR is set."""
     stream = sys.stderr if stderr else sys.stdout
     width = None if stream.isatty() or "COLUMNS" in os.environ else PIPE_WIDTH
-    return Console(file=stream, width=width, highlight=False, emoji=False)
+    made = Console(file=stream, width=width, highlight=False, emoji=False)
+    made.width = max(made.width, LEAST_WIDTH)
+    return made
 
 
 @contextmanager
@@ -68,7 +71,7 @@ def print_run(result: dict[str, Any]) -> None:
     if "blocks" not in result:
         return
     out.print(_blocks(out, result["blocks"]))
-    out.print(_legend(out), highlight=False)
+    out.print(Words(_legend(out)))
     clock, images = result["clock_mhz"], result["batch"]
     out.print(_totals([
         ("cycles per frame", _count(round(result["cycles_per_image"])), f"predicted {_count(round(result['predicted_cycles'] / images))}"),
@@ -88,15 +91,15 @@ def print_run(result: dict[str, Any]) -> None:
 
 def _print_notes(out: Console, image: dict[str, Any]) -> None:
     for note in image.get("notes", []):
-        out.print(f"  {escape(note)}", soft_wrap=True)
+        out.print(Words(escape(note), indent=2))
 
 
 def _print_input(out: Console, result: dict[str, Any]) -> None:
     """What was decided about pixels and names."""
     if result.get("input_range"):
-        out.print(escape(in_words(result["input_range"])), soft_wrap=True)
+        out.print(Words(escape(in_words(result["input_range"]))))
     if result.get("label_note"):
-        out.print(escape(result["label_note"]), soft_wrap=True)
+        out.print(Words(escape(result["label_note"])))
 
 
 def _routed(result: dict[str, Any]) -> str:
@@ -127,23 +130,28 @@ def _together(result: dict[str, Any]) -> str:
 
 def _print_image(out: Console, image: dict[str, Any]) -> None:
     cycles = f" ({_count(image['cycles'])} cycles)" if "cycles" in image else ""
-    out.print(f"[bold]{escape(image['image'])}[/]{cycles}")
+    out.print(Words(f"[bold]{escape(image['image'])}[/]{cycles}"))
     _print_notes(out, image)
-    table = Table(box=None, padding=(0, 2), show_header=False)
+    # Labels are as long as they like, and shortened first; ranks and bars only repeat what the order and the scores say.
+    table = Table(("class",), ("number", "share", "score", "value"), (), least=("share", "value", "number"), header=False, indent=2)
     labels = image.get("labels") or [None] * len(image["top"])
     for rank, ((index, score), label) in enumerate(zip(image["top"], labels, strict=True), 1):
         value = image["values"][rank - 1] if "values" in image else None
         real = "" if value is None or value == score else f"{value:.4g}"
         share = "" if value is None or not 0 <= value <= 1 else bar(value, out.encoding)
-        table.add_row(f"{rank}.", f"[bold]{escape(label)}[/]" if label else f"class {index}", f"#{index}", share, str(score), real)
+        name = f"[bold]{escape(label)}[/]" if label else f"class {index}"
+        table.add_row(f"{rank}.  {name}", f"#{index}", share, str(score), real)
     out.print(table)
     for output in image["outputs"]:
         shape = "x".join(map(str, output["shape"]))
-        out.print(f"  [dim]{escape(output['name'])}  {output['dtype']} {shape}  sha256 {output['sha256'][:16]}...[/]")
+        out.print(Words(f"[dim]{escape(output['name'])}  {output['dtype']} {shape}  sha256 {output['sha256'][:16]}...[/]", indent=2))
 
 
 def _blocks(out: Console, blocks: list[dict[str, Any]]) -> Table:
-    table = _table("block", right=("M MAC", "cycles", "predicted", "utilisation", "where they went", "wait weights", "wait data"))
+    table = _table(
+        "block", right=("M MAC", "cycles", "predicted", "utilisation", "where they went", "wait weights", "wait data"),
+        least=("M MAC", "predicted", "where they went", "wait data", "wait weights", "utilisation"),
+    )
     for block in blocks:
         table.add_row(
             escape(block["name"]), f"{block['macs'] / 1e6:.2f}", _count(block["cycles"]), _count(block["predicted_cycles"]),
@@ -174,27 +182,28 @@ def print_check(result: dict[str, Any]) -> None:
     """Per image what was compared with what, and what differs in full; at the end what "equal" means."""
     out = console()
     for image in result["images"]:
-        out.print(f"[bold]{escape(image['image'])}[/]")
+        out.print(Words(f"[bold]{escape(image['image'])}[/]"))
         _print_notes(out, image)
         for key, pair in result["compared"].items():
             _print_comparison(out, f"{pair['what']} equal {pair['with']}", image[key])
         if image.get("not_compared"):
-            out.print(f"    [red]not compared[/], TensorFlow Lite has no value of: {escape(', '.join(image['not_compared']))}")
+            names = escape(", ".join(image["not_compared"]))
+            out.print(Words(f"[red]not compared[/], TensorFlow Lite has no value of: {names}", indent=4))
     _print_input(out, result)
     if result["oracle_missing"]:
-        out.print(f"[yellow]TensorFlow Lite was not asked[/]: {escape(result['oracle_missing'])}")
+        out.print(Words(f"[yellow]TensorFlow Lite was not asked[/]: {escape(result['oracle_missing'])}"))
     words = "gateware, golden model and TensorFlow Lite" if result["oracle"] else "gateware and golden model, compared only with each other"
-    out.print(f"[bold green]equal, byte for byte[/]: {words}" if result["equal"] else "[bold red]different[/]")
+    out.print(Words(f"[bold green]equal, byte for byte[/]: {words}" if result["equal"] else "[bold red]different[/]"))
 
 
 def _print_comparison(out: Console, words: str, rows: list[dict[str, Any]]) -> None:
-    out.print(f"  {sum(row['equal'] for row in rows)} of {len(rows)} {words}")
+    out.print(Words(f"{sum(row['equal'] for row in rows)} of {len(rows)} {words}", indent=2))
     for row in rows:
         if not row["equal"]:
             first = row["first_difference"] or {}
             share = f", {first['differing']} of {first['of']} values" if "of" in first else ""
             where = f"at {first.get('position')}: {first.get('got')}, should be {first.get('expected')}{share}"
-            out.print(f"    [red]{escape(row['name'])}[/] first differs {escape(where)}")
+            out.print(Words(f"[red]{escape(row['name'])}[/] first differs {escape(where)}", indent=4))
 
 
 def print_build(manifest: dict[str, Any]) -> None:
@@ -203,25 +212,26 @@ def print_build(manifest: dict[str, Any]) -> None:
     rows = [(name.replace("_", " "), _count(count), "") for name, count in manifest["resources"].items()]
     for name, clock in manifest.get("clocks", {}).items():
         rows.append((f"clock {name}", f"{clock['achieved_mhz']:.1f}", f"MHz routed, {clock['constraint_mhz']:.1f} needed"))
-    out.print(f"[bold]{escape(manifest['board'])}[/] ({manifest['device']}), engine {manifest['engine']}")
+    out.print(Words(f"[bold]{escape(manifest['board'])}[/] ({manifest['device']}), engine {manifest['engine']}"))
     out.print(_totals(rows))
     if "bitstream" in manifest:
         met = "" if manifest["timing_met"] else ", [red]too slow[/]"
-        out.print(f"seed {manifest['seed']}: {manifest['bitstream']['bytes']} bytes in {escape(manifest['bitstream']['file'])}{met}")
+        out.print(Words(f"seed {manifest['seed']}: {manifest['bitstream']['bytes']} bytes in {escape(manifest['bitstream']['file'])}{met}"))
 
 
 def print_doctor(findings: list[Finding]) -> None:
     """A line per thing looked at."""
-    table = _table("", "what", "version or remedy", "needed to")
+    table = _table("", "what", last=("needed to", "version or remedy"), least=("needed to",), whole=True)
     for finding in findings:
         mark = "[green]ok[/]" if finding.version else "[red]missing[/]" if finding.need == "run" else "[yellow]missing[/]"
-        table.add_row(mark, finding.name, escape(finding.version or finding.remedy), finding.need)
+        table.add_row(mark, finding.name, finding.need, escape(finding.version or finding.remedy))
     console().print(table)
 
 
 def print_devices(result: dict[str, Any]) -> None:
     """A line per thing that a network can run on."""
-    table = _table("--on", "what it is", "who answers")
+    # What is given to --on has to be whole.
+    table = _table("--on", "what it is", last=("who answers",), least=("what it is",), whole=True)
     for row in result["devices"]:
         who = row.get("problem") or "ready"
         if "engine" in row:

@@ -11,7 +11,7 @@ from rich.markup import escape
 
 from narrows.operator_table import REFUSED
 from narrows.report import console
-from narrows.report_parts import count, size, table, totals
+from narrows.report_parts import Words, count, size, table, totals
 from narrows.routed import told
 
 #: Longer tables are shown by kinds of operators, and so many refusals in full.
@@ -22,7 +22,10 @@ def print_plan(result: Mapping[str, Any], *, every: bool = False) -> None:
     """Where operators run (``every``: see :func:`print_operators`), the blocks of a plan, and the predicted totals."""
     out = console()
     print_operators(out, result["operators"], every=every)
-    made = table("block", "how", "in", "interior", "out", right=("M MAC", "cycles", "read", "written"))
+    made = table(
+        "block", "how", "in", "interior", "out", right=("M MAC", "cycles", "read", "written"),
+        least=("M MAC", "written", "in", "interior", "read", "out", "how"),
+    )
     for block in result["blocks"]:
         how = block["mode"] if block["slices"] <= 1 else f"{block['mode']}, {block['slices']} slices"
         if result["batch"] > 1:
@@ -38,7 +41,7 @@ def print_plan(result: Mapping[str, Any], *, every: bool = False) -> None:
         )  # fmt: skip
     out.print(made)
     for note in result["notes"]:
-        out.print(f"[dim]graph: {escape(note)}[/]")
+        out.print(Words(f"[dim]graph: {escape(note)}[/]"))
     cycles, clock = round(result["predicted_cycles_per_image"]), result["clock_mhz"]
     batched = f", {result['batch']} pictures at once" if result["batch"] > 1 else ""
     work = f"{result['macs'] / 1e6:.2f} M MAC on {result['multipliers']} multipliers"
@@ -61,7 +64,7 @@ def print_operators(out: Console, rows: Sequence[Mapping[str, Any]], *, every: b
         _print_rows(out, rows)
         return
     kinds = Counter((row["name"], _kind(row["where"])) for row in rows)
-    made = table("operators", right=("count",), last=("where they run",))
+    made = table("operators", right=("count",), last=("where they run",), least=("count",))
     for (name, where), number in kinds.items():
         made.add_row(escape(name), str(number), _coloured(where))
     out.print(made)
@@ -69,14 +72,14 @@ def print_operators(out: Console, rows: Sequence[Mapping[str, Any]], *, every: b
     if refused:
         _print_rows(out, refused[:SHORT])
     if len(refused) > SHORT:
-        out.print(f"... and {len(refused) - SHORT} more that are refused")
-    out.print(f"[dim]{len(rows)} operators; --operators shows each[/]")
+        out.print(Words(f"... and {len(refused) - SHORT} more that are refused"))
+    out.print(Words(f"[dim]{len(rows)} operators; --operators shows each[/]"))
 
 
 def _print_rows(out: Console, rows: Sequence[Mapping[str, Any]]) -> None:
-    made = table("#", "operator", "where it runs", last=("why, what to do",))
+    made = table("operator", "where it runs", last=("why, what to do",), least=(), whole=True)
     for row in rows:
-        made.add_row(str(row["index"]), escape(row["name"]), _coloured(row["where"]), escape(row["reason"]))
+        made.add_row(f"{row['index']} {escape(row['name'])}", _coloured(row["where"]), escape(row["reason"]))
     out.print(made)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from rich.markup import escape
 
 from narrows.report import console
-from narrows.report_parts import count, size, table, totals
+from narrows.report_parts import Words, count, size, table, totals
 
 #: A cause of less than this share of the cycles is not worth its words.
 _WORTH = 0.1
@@ -20,18 +20,19 @@ def print_sweep(result: Mapping[str, Any]) -> None:
     several = len({row["engine"] for row in result["rows"]}) > 1
     rows = best_of_arrays(result["rows"]) if several else result["rows"]
     about = _ENGINE if several else ("M MAC",)
-    made = table(right=("network", *about, "cycles", "frames/s", "used", "external"), last=("limit",))
-    made.columns[0].justify = "left"
-    made.columns[-1].min_width = 30
+    made = table(
+        "network", right=(*about, "cycles", "frames/s", "used", "external"), last=("limit",),
+        least=("weights", "RAMs", "M MAC", "external", "KB", "mult.", "req.", "used", "cycles"),
+    )
     for row in rows:
-        cells = [row["network"], *(_engine(row) if several else (f"{row['macs'] / 1e6:.1f}" if row["macs"] else "",))]
+        cells = [escape(row["network"]), *(_engine(row) if several else (f"{row['macs'] / 1e6:.1f}" if row["macs"] else "",))]
         if row["refused"] is None:
             cells += [
                 count(round(row["cycles_per_image"])), f"{row['frames_per_second']:.1f}", f"{row['utilisation']:.0%}",
                 size(round(row["read_bytes"] + row["write_bytes"])), limits(row),
             ]  # fmt: skip
         else:
-            cells += ["refused", "", "", "", f"[red]{escape(row['reason'])}[/]"]
+            cells += ["", "refused", "", "", f"[red]{escape(row['reason'])}[/]"]
         made.add_row(*cells)
     out.print(made)
     first = rows[0]
@@ -41,7 +42,7 @@ def print_sweep(result: Mapping[str, Any]) -> None:
             ("of the chip", str(first["multipliers"]), f"multipliers, {first['block_rams']} block RAMs with the host link"),
         ]))  # fmt: skip
     for words in notes(result):
-        out.print(f"[dim]{escape(words)}[/]")
+        out.print(Words(f"[dim]{escape(words)}[/]"))
 
 
 def best_of_arrays(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:

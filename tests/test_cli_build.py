@@ -77,4 +77,5 @@ def test_missed_timing_is_an_error_of_one_line(built) -> None:
 def test_flash(built) -> None:
     invoke("flash", "--board", "icepi-zero", "--flash")
     invoke("flash")
+    assert all(callable(kwargs.pop("say")) for _, kwargs in built.flashed)
     assert built.flashed == [(("icepi-zero",), {"permanent": True}), (("ulx3s-85f",), {"permanent": False})]
