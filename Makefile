@@ -73,11 +73,8 @@ lint: $(VENV)/.narrows-test
 
 # pyright knows nothing of setuptools' package mapping, so the packages are linked under their names.
 types: $(VENV)/.narrows-test
-	@mkdir -p build/types/narrows
-	@ln -sf "$(CURDIR)"/sw/*.py build/types/narrows/
-	@ln -sfn "$(CURDIR)/hw" build/types/narrows/hw
-	@ln -sfn "$(CURDIR)/sim" build/types/narrows/sim
-	@ln -sfn "$(CURDIR)/boards" build/types/narrows/boards
+	@rm -rf build/types && mkdir -p build/types/narrows
+	@ln -s "$(CURDIR)"/sw/* "$(CURDIR)/hw" "$(CURDIR)/sim" "$(CURDIR)/boards" build/types/narrows/
 	$(BIN)/pyright
 
 $(VENV)/.narrows-docs: pyproject.toml | $(VENV)/pyvenv.cfg

@@ -13,8 +13,8 @@ from amaranth.lib import io, wiring
 from narrows.boards.pll import Pll, find_pll
 from narrows.boards.sdram_phase import Margins, best_phase
 from narrows.hw.config import EngineConfig
-from narrows.hw.sdram_io import SdramPads
-from narrows.hw.sdram_timing import SdramTiming
+from narrows.hw.dram.pins import SdramPads
+from narrows.hw.dram.timing import SdramTiming
 from narrows.hw.system import System
 from narrows.hw.top import memory_timing
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-#: The slowest of the parts in :mod:`narrows.hw.sdram_timing`: inputs stable before and after the clock, outputs valid after it by
+#: The slowest of the parts in :mod:`narrows.hw.dram.timing`: inputs stable before and after the clock, outputs valid after it by
 #: CAS latency, and held.
 T_IS, T_IH = 1.5, 1.0
 T_AC = {2: 6.0, 3: 5.4}

@@ -1,11 +1,11 @@
 """Block RAMs of an engine, memory by memory: whether it fits a chip is known before anything is synthesised."""
 
-from narrows.hw.block_ram import Cut
 from narrows.hw.config import CONSTANT_BITS, EngineConfig
-from narrows.hw.counters import BLOCKS
-from narrows.hw.counters import WORDS as COUNTERS
+from narrows.hw.control.counters import BLOCKS
+from narrows.hw.control.counters import WORDS as COUNTERS
 from narrows.hw.engine import READ_AHEAD
-from narrows.hw.writeback import DEPTH as RESULTS
+from narrows.hw.parts.block_ram import Cut
+from narrows.hw.writeback.writeback import DEPTH as RESULTS
 
 #: Words of 16 bits in the queues of the writer and of the descriptors, each.
 QUEUE_WORDS = 512

@@ -7,7 +7,7 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Literal
 
-from narrows.hw.sdram_timing import PARTS
+from narrows.hw.dram.timing import PARTS
 
 #: Width of a progress counter: positions are pixels counted from the start of a block, modulo
 #: 2**POSITION_BITS, compared by the sign of their difference.
@@ -42,7 +42,7 @@ class EngineConfig:
     ``group``: channels in a memory word, which are also the input channels the array takes per cycle.
     ``outputs``: output channels formed at once, one slice of the chain each.
     ``pixels``: pixels formed at once, one bank of activation memory each.
-    ``products``: how the array forms products (hw/products.py): ``direct``, one from a multiplier, or ``fast``, two.
+    ``products``: how the array forms products (hw/arithmetic/products.py): ``direct``, one from a multiplier, or ``fast``, two.
     ``requantisers``: results per cycle behind the array: one per slice, or, where ``pixels`` is 1, one for a few neighbours.
     ``depthwise_requantisers``: results per cycle behind the depthwise unit; with fewer than a third of ``group`` a 3x3 takes longer.
     ``residual_lanes``: residual sums per cycle; with 0 there is one in nine cycles, for a fifth of a lane's logic.
@@ -52,7 +52,7 @@ class EngineConfig:
     ``depthwise_words``: words in each of the depthwise unit's weight and constant memories.
     ``image_words``: words of ``group`` bytes that hold rows of the picture for the stem.
     ``sdram_mhz``: clock of engine and SDRAM, which sets the SDRAM's timing in cycles.
-    ``sdram``: the SDRAM part, by its name in ``narrows.hw.sdram_timing.PARTS``.
+    ``sdram``: the SDRAM part, by its name in ``narrows.hw.dram.timing.PARTS``.
     """
 
     group: int = 8

@@ -15,25 +15,25 @@ from amaranth.hdl import Cat, Module, Mux, ResetInserter, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from narrows.hw.activation_memory import ActivationMemory
-from narrows.hw.activation_stream import ActivationLoad, ActivationStore
+from narrows.hw.activations.memory import ActivationMemory
+from narrows.hw.activations.stream import ActivationLoad, ActivationStore
 from narrows.hw.activity import ACTIVITY, activity
-from narrows.hw.arbiter import ControllerBurst, MemoryArbiter
-from narrows.hw.array import ACTIVATION_DELAY, PointwiseArray, sum_delay
+from narrows.hw.array.array import ACTIVATION_DELAY, PointwiseArray, sum_delay
+from narrows.hw.array.passes import Sequencer
 from narrows.hw.config import POSITION_BITS, EngineConfig
-from narrows.hw.control import Control
-from narrows.hw.counters import NAMES
-from narrows.hw.delay import delayed
-from narrows.hw.depthwise import DepthwiseUnit
-from narrows.hw.dma import BYTE_ADDRESS_BITS, COUNT_BITS, MemoryReader, MemoryWriter, ReadData
-from narrows.hw.line_buffer import LineBuffer, LineWriter
-from narrows.hw.link_memory import host_memory_ports
-from narrows.hw.passes import Sequencer
-from narrows.hw.program import RINGS, Kind, LaneMemory, ProgramReader, depthwise_constant_load, depthwise_weight_load
-from narrows.hw.queue import Queue
-from narrows.hw.stem import Stem
-from narrows.hw.stream_register import StreamRegister
-from narrows.hw.writeback import DEPTH, Writeback
+from narrows.hw.control.control import Control
+from narrows.hw.control.counters import NAMES
+from narrows.hw.control.program_reader import RINGS, Kind, LaneMemory, ProgramReader, depthwise_constant_load, depthwise_weight_load
+from narrows.hw.depthwise.line_buffer import LineBuffer, LineWriter
+from narrows.hw.depthwise.unit import DepthwiseUnit
+from narrows.hw.dram.arbiter import ControllerBurst, MemoryArbiter
+from narrows.hw.dram.dma import BYTE_ADDRESS_BITS, COUNT_BITS, MemoryReader, MemoryWriter, ReadData
+from narrows.hw.link.memory import host_memory_ports
+from narrows.hw.parts.delay import delayed
+from narrows.hw.parts.queue import Queue
+from narrows.hw.parts.stream_register import StreamRegister
+from narrows.hw.stem.unit import Stem
+from narrows.hw.writeback.writeback import DEPTH, Writeback
 
 #: A position that lies after every pixel a plane may have.
 ALL = (1 << (POSITION_BITS - 1)) - 1
@@ -58,8 +58,9 @@ _PORTS = {
 class Engine(wiring.Component):
     """Runs the program of ``words`` 16-bit words at byte ``address`` after ``start``, until ``done``.
 
-    ``request``, ``read``, ``write`` go to the memory controller. ``events``: a bit per counter of :data:`narrows.hw.counters.NAMES`;
-    ``block``: a block is over; ``bad``: the program made no sense; ``activity``, only if ``watched``: :data:`narrows.hw.activity.ACTIVITY`.
+    ``request``, ``read``, ``write`` go to the memory controller. ``events``: a bit per counter of
+    :data:`narrows.hw.control.counters.NAMES`; ``block``: a block is over; ``bad``: the program made no sense; ``activity``, only if
+    ``watched``: :data:`narrows.hw.activity.ACTIVITY`.
 
     ``host``: a reader and a writer that come after the engine's own. ``start`` and ``clear`` reset their way to memory too, so no transfer
     of theirs may be under way then. ``clear`` ends a program that does not end by itself: before it, ``stop`` must have been high,

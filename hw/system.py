@@ -5,10 +5,10 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from narrows.hw.config import EngineConfig
-from narrows.hw.link import Link
-from narrows.hw.sdram import sdram_pins
+from narrows.hw.dram.controller import sdram_pins
+from narrows.hw.link.host import Link
+from narrows.hw.link.uart import UartReceiver, UartTransmitter
 from narrows.hw.top import Register, Status, Top, memory_timing
-from narrows.hw.uart import UartReceiver, UartTransmitter
 
 #: The baud rate of a USB serial converter that does not make the line the slower part.
 BAUD = 3_000_000

@@ -6,18 +6,18 @@ from amaranth.hdl import Array, Module, Mux, ResetInserter, Signal, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from narrows.hw.activations.ports import bus_signature
 from narrows.hw.activity import ACTIVITY
 from narrows.hw.config import EngineConfig
-from narrows.hw.counters import BLOCKS, WORDS, Counters
-from narrows.hw.delay import delayed
-from narrows.hw.dma import BYTE_ADDRESS_BITS, COUNT_BITS
+from narrows.hw.control.counters import BLOCKS, WORDS, Counters
+from narrows.hw.dram.controller import SdramController, sdram_pins
+from narrows.hw.dram.dma import BYTE_ADDRESS_BITS, COUNT_BITS
+from narrows.hw.dram.pins import IO_LATENCY, SdramRegisters
+from narrows.hw.dram.timing import PARTS, SdramTiming
 from narrows.hw.engine import Engine
-from narrows.hw.link_memory import host_memory_ports
-from narrows.hw.ports import bus_signature
-from narrows.hw.sdram import SdramController, sdram_pins
-from narrows.hw.sdram_io import IO_LATENCY, SdramRegisters
-from narrows.hw.sdram_timing import PARTS, SdramTiming
-from narrows.hw.stream_register import StreamRegister
+from narrows.hw.link.memory import host_memory_ports
+from narrows.hw.parts.delay import delayed
+from narrows.hw.parts.stream_register import StreamRegister
 
 
 class Register(IntEnum):
@@ -26,7 +26,7 @@ class Register(IntEnum):
     ``CONTROL`` written with 1 (``START``) starts the program of ``PROGRAM_WORDS`` 16-bit words at byte ``PROGRAM_ADDRESS``;
     with 2 (``RESET``) it ends one that does not end by itself. ``STATUS``: see :class:`Status`. ``CYCLES``: since the start,
     until done. ``BLOCKS``: blocks finished. ``COUNTER_INDEX`` chooses what ``COUNTER`` shows
-    (:class:`narrows.hw.counters.Counters`). ``ENGINE``: first 32 bits of the configuration's digest. ``WATCHDOG``: a program
+    (:class:`narrows.hw.control.counters.Counters`). ``ENGINE``: first 32 bits of the configuration's digest. ``WATCHDOG``: a program
     is hung when no block has ended for more than so many cycles; a new number counts from the next block or start on.
     """
 

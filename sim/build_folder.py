@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from narrows.network import NarrowsError
+from narrows.graph.network import NarrowsError
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -1,4 +1,4 @@
-"""The line to the simulated board, as the port that :class:`narrows.link.Link` talks through."""
+"""The line to the simulated board, as the port that :class:`narrows.link.client.Link` talks through."""
 
 from __future__ import annotations
 

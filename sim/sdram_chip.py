@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from narrows.hw.sdram_timing import SdramTiming
+from narrows.hw.dram.timing import SdramTiming
 
 #: The C++ model.
 HEADER = Path(__file__).with_name("sdram_chip.h")

@@ -24,7 +24,7 @@ from amaranth.lib import wiring
 
 from narrows import hw
 from narrows.hw.config import EngineConfig
-from narrows.hw.sdram_timing import SdramTiming
+from narrows.hw.dram.timing import SdramTiming
 from narrows.hw.system import LinkedTop
 from narrows.hw.top import Top, memory_timing
 from narrows.sim.build import Progress, build

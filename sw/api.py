@@ -10,28 +10,29 @@ from typing import Any
 
 import numpy as np
 
-from narrows import report_page, trace
-from narrows.board_device import Device
+from narrows.bitstream.routed import routed_clock, told_clock
 from narrows.check import check_model
-from narrows.device import Frame
-from narrows.golden import model_outputs, run_post, run_pre
-from narrows.golden import run_model as run_golden
+from narrows.compiler.operator_table import rows_of_refused, rows_of_runnable
+from narrows.compiler.runnable import runnable
+from narrows.cycles.roofline import roofline, where_time_went
+from narrows.device.device import Device
+from narrows.device.frame import Frame
+from narrows.device.interpreter import real
+from narrows.golden.model import model_outputs, run_post, run_pre
+from narrows.golden.model import run_model as run_golden
+from narrows.graph.network import NarrowsError, Network
 from narrows.hw.config import EngineConfig
 from narrows.hw.system import BAUD
-from narrows.image_input import ModelInput
-from narrows.importer import import_network
-from narrows.interpreter import real
-from narrows.labels import names_for
-from narrows.network import NarrowsError, Network
-from narrows.operator_table import rows_of_refused, rows_of_runnable
-from narrows.picture_file import FILTER, picture_files
-from narrows.plan import Plan
-from narrows.roofline import roofline, where_time_went
-from narrows.routed import routed_clock, told_clock
-from narrows.run_details import run_details
+from narrows.importer.importer import import_network
+from narrows.inputs.labels import names_for
+from narrows.inputs.model_input import ModelInput
+from narrows.inputs.picture_file import FILTER, picture_files
+from narrows.plan.plan import Plan
+from narrows.report import page as report_page
+from narrows.report import trace
+from narrows.report.run_details import run_details
 from narrows.run_options import check_options
-from narrows.runnable import runnable
-from narrows.tflite_file import read_model
+from narrows.tflite.file import read_model
 
 __all__ = ["check_model", "engine_rows", "last_part_end", "plan_model", "run_model"]
 
@@ -52,8 +53,8 @@ def run_model(
     interior into that many slices, or the next number that fits (at most one per group of channels); None: the planner chooses.
     ``batch``: images that share the late blocks' weights, at most; fewer images are repeated. ``stream``: batch follows batch, and
     each one's classifier runs in the background of the next; the figures are those of a batch in the middle. ``report``: a
-    folder that gets a page and, on "sim", a trace (:mod:`narrows.report_page`); the result has what they show, too. ``input_range``: the
-    values of pixels 0 and 255 for a model with a float32 input; None: as the file says (:mod:`narrows.input_range`). Raises
+    folder that gets a page and, on "sim", a trace (:mod:`narrows.report.page`); the result has what they show, too. ``input_range``: the
+    values of pixels 0 and 255 for a model with a float32 input; None: as the file says (:mod:`narrows.inputs.input_range`). Raises
     :class:`NarrowsError`.
     """
     engine = {"--slices": slices, "--batch": batch > 1 and not stream, "--stream": stream}

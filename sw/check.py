@@ -8,18 +8,18 @@ from typing import Any
 
 import numpy as np
 
-from narrows import oracle
-from narrows.device import SimulatedDevice
-from narrows.golden import run_model as run_golden
-from narrows.golden import run_network, run_pre
+from narrows.compiler.runnable import runnable
+from narrows.device.frame import SimulatedDevice
+from narrows.golden import oracle
+from narrows.golden.model import run_model as run_golden
+from narrows.golden.model import run_network, run_pre
+from narrows.graph.network import NarrowsError, Network
 from narrows.hw.config import EngineConfig
-from narrows.image_input import ModelInput
-from narrows.importer import import_network
-from narrows.network import NarrowsError, Network
-from narrows.picture_file import picture_files
-from narrows.plan import BlockPlan
-from narrows.runnable import runnable
-from narrows.tflite_file import Operator
+from narrows.importer.importer import import_network
+from narrows.inputs.model_input import ModelInput
+from narrows.inputs.picture_file import picture_files
+from narrows.plan.plan import BlockPlan
+from narrows.tflite.file import Operator
 
 Progress = Callable[[str, float], None]
 

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from narrows.board_port import looks_like_a_port
-from narrows.network import NarrowsError
+from narrows.device.board import looks_like_a_port
+from narrows.graph.network import NarrowsError
 from narrows.output_paths import check_file, check_folder
-from narrows.report_page import DATA, PAGE, TRACE
+from narrows.report.page import DATA, PAGE, TRACE
 
 
 def check_options(

@@ -6,7 +6,7 @@ import numpy as np
 from cocotb.triggers import FallingEdge, ReadOnly, RisingEdge
 from cocotb_bench import pack, start
 
-from narrows.hw.activation_stream import TransferFields, transfer_fields
+from narrows.hw.activations.stream import TransferFields, transfer_fields
 from narrows.hw.config import EngineConfig
 
 CONFIG = EngineConfig(**eval(os.environ["NARROWS_CONFIG"]))

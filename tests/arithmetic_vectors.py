@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from narrows.arithmetic import mbqm, wrap32
+from narrows.golden.fixed_point import mbqm, wrap32
 
 
 def requantised(vectors: Sequence[tuple[int, int, int, int]], output: tuple[int, int, int]) -> list[int]:

@@ -7,7 +7,7 @@ from activation_transfers import CONFIG, begin, end, places, prepare, tensor, wo
 from cocotb.triggers import FallingEdge, RisingEdge
 from cocotb_bench import Sink, Source, all_patterns, cases, finish
 
-from narrows.hw.ports import activation_write
+from narrows.hw.activations.ports import activation_write
 
 
 async def consume(dut, sink: Sink, state: dict, eager: float) -> None:

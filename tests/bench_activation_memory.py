@@ -10,9 +10,9 @@ from cocotb.triggers import FallingEdge, ReadOnly
 from cocotb_bench import PATTERNS, pack, start
 from test_activation_memory import CONFIGS
 
-from narrows.hw.activation_memory import ANSWER_LATENCY, READ_LATENCY, activation_read
-from narrows.hw.ports import activation_write
-from narrows.hw.stream_register import StreamRegister
+from narrows.hw.activations.memory import ANSWER_LATENCY, READ_LATENCY, activation_read
+from narrows.hw.activations.ports import activation_write
+from narrows.hw.parts.stream_register import StreamRegister
 
 CONFIG, WRITES, READS = CONFIGS[os.environ["CONFIG"]], int(os.environ["WRITES"]), int(os.environ["READS"])
 WRITE, READ = activation_write(CONFIG), activation_read(CONFIG)

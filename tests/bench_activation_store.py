@@ -8,7 +8,7 @@ from activation_transfers import CONFIG, begin, end, places, prepare, tensor, wo
 from cocotb.triggers import FallingEdge
 from cocotb_bench import Sink, all_patterns, cases, finish
 
-from narrows.hw.activation_memory import activation_read
+from narrows.hw.activations.memory import activation_read
 
 
 class Memory:

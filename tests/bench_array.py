@@ -10,13 +10,13 @@ from cocotb.triggers import FallingEdge
 from cocotb_bench import PATTERNS, cases, pack, start
 from test_array import CONFIGS
 
-from narrows import kernels
-from narrows.hw.activation_memory import READ_LATENCY
-from narrows.hw.array_ports import array_op, array_result, constant_load, weight_load
+from narrows.golden import kernels
+from narrows.graph.network import Requant
+from narrows.hw.activations.memory import READ_LATENCY
+from narrows.hw.activations.ports import ChannelConstants, OutputRange
+from narrows.hw.arithmetic.requantise import MAX_SHIFT, MIN_SHIFT
+from narrows.hw.array.ports import array_op, array_result, constant_load, weight_load
 from narrows.hw.config import BIAS_BITS
-from narrows.hw.ports import ChannelConstants, OutputRange
-from narrows.hw.requantise import MAX_SHIFT, MIN_SHIFT
-from narrows.network import Requant
 
 CONFIG, LATENCY = CONFIGS[os.environ["CONFIG"]], int(os.environ["LATENCY"])
 GROUP, PIXELS = CONFIG.group, CONFIG.pixels

@@ -8,7 +8,7 @@ from cocotb.triggers import FallingEdge, ReadOnly
 from cocotb_bench import PATTERNS, start
 from test_control import CONFIGS
 
-from narrows.hw.descriptor import descriptor_layout, descriptor_words
+from narrows.hw.control.descriptor import descriptor_layout, descriptor_words
 
 CONFIG = CONFIGS[os.environ["CONFIG"]]
 WORDS, LAYOUT = descriptor_words(CONFIG), descriptor_layout(CONFIG)

@@ -6,7 +6,7 @@ import cocotb
 from cocotb.triggers import FallingEdge
 from cocotb_bench import start
 
-from narrows.hw.counters import BLOCKS, NAMES, WORDS
+from narrows.hw.control.counters import BLOCKS, NAMES, WORDS
 
 #: Cycles from ``block`` or ``clear`` to ``blocks``, and from ``block`` to the first cycle in which its account's first word can be
 #: asked for; the others follow.

@@ -10,13 +10,13 @@ from cocotb_bench import PATTERNS, Sink, cases, finish, pack, start
 from depthwise_blocks import Block
 from depthwise_system import CONFIGS
 
+from narrows.hw.activations.ports import ChannelConstants, activation_write
 from narrows.hw.config import CONSTANT_BITS, POSITION_BITS
-from narrows.hw.depthwise import DepthwiseUnit
-from narrows.hw.depthwise_addresses import DepthwiseAddresses
-from narrows.hw.depthwise_fields import DepthwiseFields
-from narrows.hw.depthwise_geometry import DepthwiseGeometry, constant_words
-from narrows.hw.line_buffer import LineFields
-from narrows.hw.ports import ChannelConstants, activation_write
+from narrows.hw.depthwise.addresses import DepthwiseAddresses
+from narrows.hw.depthwise.fields import DepthwiseFields
+from narrows.hw.depthwise.geometry import DepthwiseGeometry, constant_words
+from narrows.hw.depthwise.line_buffer import LineFields
+from narrows.hw.depthwise.unit import DepthwiseUnit
 
 CONFIG = CONFIGS[os.environ["CONFIG"]]
 CHOICES = dict(PATTERNS)

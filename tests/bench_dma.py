@@ -10,8 +10,8 @@ from cocotb.triggers import FallingEdge, ReadOnly, RisingEdge
 from cocotb.utils import get_sim_time
 from cocotb_bench import PATTERNS, Sink, Source, all_patterns, cases, finish, start, unpack
 
-from narrows.hw.arbiter import ControllerBurst
-from narrows.hw.queue import Queue
+from narrows.hw.dram.arbiter import ControllerBurst
+from narrows.hw.parts.queue import Queue
 
 READERS, WRITERS = int(os.environ["READERS"]), int(os.environ["WRITERS"])
 BURST, DEPTH = int(os.environ["BURST"]), int(os.environ["DEPTH"])

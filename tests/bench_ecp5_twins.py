@@ -8,9 +8,9 @@ from cocotb.triggers import FallingEdge
 from cocotb_bench import start
 from ecp5_twins import FACTORS, PRODUCTS, RAMS, SHARED
 
-from narrows.hw.block_ram import BlockRam, SharedBlockRam
-from narrows.hw.dsp import DspMultiplier
-from narrows.hw.multiplier import FACTOR_BITS, FactorMultiplier, Multiplier
+from narrows.hw.parts.block_ram import BlockRam, SharedBlockRam
+from narrows.hw.parts.dsp import DspMultiplier
+from narrows.hw.parts.multiplier import FACTOR_BITS, FactorMultiplier, Multiplier
 
 
 def value(dut, name: str) -> int:

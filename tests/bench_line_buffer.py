@@ -7,7 +7,7 @@ import cocotb
 from cocotb.triggers import FallingEdge
 from cocotb_bench import PATTERNS, cases, pack, start
 
-from narrows.hw.line_buffer import READ_LATENCY, LineFields
+from narrows.hw.depthwise.line_buffer import READ_LATENCY, LineFields
 
 BITS = 8 * int(os.environ["GROUP"])
 

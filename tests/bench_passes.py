@@ -10,9 +10,9 @@ from cocotb.triggers import FallingEdge
 from cocotb_bench import PATTERNS, cases, pack, start
 from test_passes import CONFIGS, STAGE
 
-from narrows.hw.array_ports import array_op
+from narrows.hw.array.pass_fields import COUNT_BITS, pass_fields, pass_values
+from narrows.hw.array.ports import array_op
 from narrows.hw.config import POSITION_BITS
-from narrows.hw.pass_fields import COUNT_BITS, pass_fields, pass_values
 
 CONFIG = CONFIGS[os.environ["CONFIG"]]
 PIXELS, SPACING = CONFIG.pixels, CONFIG.result_spacing

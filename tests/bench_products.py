@@ -9,7 +9,7 @@ import cocotb
 from cocotb.triggers import FallingEdge
 from cocotb_bench import start
 
-from narrows.hw.products import DirectProducts, FastProducts, PairProducts
+from narrows.hw.arithmetic.products import DirectProducts, FastProducts, PairProducts
 
 GROUP = int(os.environ["GROUP"])
 EDGES = (-256, -255, -128, -1, 0, 1, 127, 255)

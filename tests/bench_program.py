@@ -8,9 +8,19 @@ from cocotb.triggers import FallingEdge, ReadOnly
 from cocotb_bench import PATTERNS, cases, start
 from test_program import CONFIGS
 
-from narrows.hw.array_ports import constant_load, weight_load
-from narrows.hw.pass_fields import COUNT_BITS
-from narrows.hw.program import RINGS, WIDE, Kind, depthwise_constant_load, depthwise_weight_load, header, lane_bytes, lanes, ring_of
+from narrows.hw.array.pass_fields import COUNT_BITS
+from narrows.hw.array.ports import constant_load, weight_load
+from narrows.hw.control.program_reader import (
+    RINGS,
+    WIDE,
+    Kind,
+    depthwise_constant_load,
+    depthwise_weight_load,
+    header,
+    lane_bytes,
+    lanes,
+    ring_of,
+)
 
 CONFIG = CONFIGS[os.environ["CONFIG"]]
 LOADS = ("load_weight", "load_constant", "load_depthwise_weight", "load_depthwise_constant")

@@ -6,7 +6,7 @@ import cocotb
 from cocotb.triggers import FallingEdge
 from cocotb_bench import Sink, Source, all_patterns, finish, start
 
-from narrows.hw.queue import Queue, ShortQueue
+from narrows.hw.parts.queue import Queue, ShortQueue
 
 DEPTH, FORM = int(os.environ["DEPTH"]), {"Queue": Queue, "ShortQueue": ShortQueue}[os.environ["FORM"]]
 WORDS = [(37 * n) & 2047 for n in range(150)]

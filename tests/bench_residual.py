@@ -9,8 +9,8 @@ from amaranth.lib import data
 from cocotb.triggers import FallingEdge
 from cocotb_bench import Sink, Source, all_patterns, cases, finish, pack, start
 
-from narrows import kernels
-from narrows.hw.residual_fields import ResidualFields
+from narrows.golden import kernels
+from narrows.hw.writeback.residual_fields import ResidualFields
 
 GROUP, WORD_CYCLES, LATENCY, BYPASS_LATENCY, TAG_BITS = (
     int(os.environ[name]) for name in ("GROUP", "WORD_CYCLES", "LATENCY", "BYPASS_LATENCY", "TAG_BITS")

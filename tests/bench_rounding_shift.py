@@ -7,7 +7,7 @@ import cocotb
 from cocotb.triggers import FallingEdge
 from cocotb_bench import start
 
-from narrows.arithmetic import rounding_divide_by_pot
+from narrows.golden.fixed_point import rounding_divide_by_pot
 
 LATENCY, I_WIDTH, O_WIDTH = (int(os.environ[name]) for name in ("LATENCY", "I_WIDTH", "O_WIDTH"))
 

@@ -8,9 +8,9 @@ import numpy as np
 from cocotb.triggers import FallingEdge, RisingEdge
 from cocotb_bench import Sink, Source, all_patterns, cases, finish, pack, start
 
+from narrows.hw.activations.ports import activation_write
 from narrows.hw.config import EngineConfig
-from narrows.hw.ports import activation_write
-from narrows.hw.stem_fields import StemFields, stem_fields, stem_layout, stem_pixel_cycles
+from narrows.hw.stem.fields import StemFields, stem_fields, stem_layout, stem_pixel_cycles
 
 CONFIG = EngineConfig(**eval(os.environ.get("NARROWS_CONFIG", "{}")))
 

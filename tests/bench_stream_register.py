@@ -9,7 +9,7 @@ from cocotb.triggers import FallingEdge, ReadOnly
 from cocotb_bench import PATTERNS, Sink, Source, all_patterns, finish, start
 from test_stream_register import SHAPES
 
-from narrows.hw.stream_register import StreamRegister
+from narrows.hw.parts.stream_register import StreamRegister
 
 WIDTH = Shape.cast(SHAPES[os.environ["SHAPE"]]).width
 

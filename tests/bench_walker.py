@@ -7,7 +7,7 @@ import cocotb
 from cocotb.triggers import FallingEdge
 from cocotb_bench import cases, pack, start
 
-from narrows.hw.walker import WalkFields, walk_fields
+from narrows.hw.activations.address_generator import WalkFields, walk_fields
 
 PIXELS = int(os.environ["PIXELS"])
 

@@ -12,12 +12,12 @@ from cocotb.triggers import FallingEdge, ReadOnly
 from cocotb_bench import PATTERNS, cases, pack, start
 from test_writeback import CONFIGS
 
-from narrows import kernels
-from narrows.hw.activation_memory import ANSWER_LATENCY, activation_read
-from narrows.hw.ports import activation_write
-from narrows.hw.residual_fields import ResidualFields
-from narrows.hw.walker import WalkFields
-from narrows.hw.writeback import DEPTH, Ends
+from narrows.golden import kernels
+from narrows.hw.activations.address_generator import WalkFields
+from narrows.hw.activations.memory import ANSWER_LATENCY, activation_read
+from narrows.hw.activations.ports import activation_write
+from narrows.hw.writeback.residual_fields import ResidualFields
+from narrows.hw.writeback.writeback import DEPTH, Ends
 
 CONFIG = CONFIGS[os.environ["CONFIG"]]
 GROUP, PIXELS = CONFIG.group, CONFIG.pixels

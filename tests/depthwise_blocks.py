@@ -6,13 +6,13 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
+from narrows.golden.kernels import average_pool, depthwise, reduce
+from narrows.graph.network import Requant
+from narrows.hw.arithmetic.requantise import channel_constants
 from narrows.hw.config import EngineConfig
-from narrows.hw.depthwise_fields import depthwise_fields
-from narrows.hw.depthwise_geometry import NO_RING, DepthwiseGeometry, constant_words
-from narrows.hw.line_buffer import line_fields
-from narrows.hw.requantise import channel_constants
-from narrows.kernels import average_pool, depthwise, reduce
-from narrows.network import Requant
+from narrows.hw.depthwise.fields import depthwise_fields
+from narrows.hw.depthwise.geometry import NO_RING, DepthwiseGeometry, constant_words
+from narrows.hw.depthwise.line_buffer import line_fields
 
 #: Paces of the harness that let a block end soon.
 PATTERNS = ("always", "always", "half", "bursts", "alternating")

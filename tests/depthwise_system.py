@@ -5,11 +5,11 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
+from narrows.hw.activations.ports import ChannelConstants, activation_write
 from narrows.hw.config import POSITION_BITS, EngineConfig
-from narrows.hw.depthwise import DepthwiseUnit
-from narrows.hw.depthwise_fields import DepthwiseFields
-from narrows.hw.line_buffer import LineBuffer, LineFields, LineWriter
-from narrows.hw.ports import ChannelConstants, activation_write
+from narrows.hw.depthwise.fields import DepthwiseFields
+from narrows.hw.depthwise.line_buffer import LineBuffer, LineFields, LineWriter
+from narrows.hw.depthwise.unit import DepthwiseUnit
 
 CONFIGS = {
     "eight": EngineConfig(line_words=64, depthwise_words=32),

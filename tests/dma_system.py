@@ -4,8 +4,8 @@ from amaranth.hdl import Module
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import Component, In, Out
 
-from narrows.hw.arbiter import MemoryArbiter
-from narrows.hw.dma import BYTE_ADDRESS_BITS, COUNT_BITS, MemoryReader, MemoryWriter
+from narrows.hw.dram.arbiter import MemoryArbiter
+from narrows.hw.dram.dma import BYTE_ADDRESS_BITS, COUNT_BITS, MemoryReader, MemoryWriter
 
 
 def _client(stream_member: dict) -> wiring.Signature:

@@ -6,10 +6,10 @@ from amaranth.hdl import Elaboratable, Fragment, Module, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from narrows.hw.block_ram import BlockRam, SharedBlockRam
-from narrows.hw.dsp import DspMultiplier
-from narrows.hw.multiplier import FACTOR_BITS, FactorMultiplier, Multiplier
-from narrows.hw.technology import Ecp5
+from narrows.hw.parts.block_ram import BlockRam, SharedBlockRam
+from narrows.hw.parts.dsp import DspMultiplier
+from narrows.hw.parts.multiplier import FACTOR_BITS, FactorMultiplier, Multiplier
+from narrows.hw.parts.technology import Ecp5
 
 #: Memories with a port to write and one to read, and with one for both: (width, depth).
 RAMS = ((36, 512), (72, 512), (18, 1024), (9, 2048), (64, 300), (69, 512), (8, 2), (7, 1500), (16, 513))

@@ -11,9 +11,9 @@ from contextlib import suppress
 import numpy as np
 from link_model import BoardModel
 
-from narrows.compiler import Program
-from narrows.golden import run_network
-from narrows.network import Network
+from narrows.golden.model import run_network
+from narrows.graph.network import Network
+from narrows.program.encode import Program
 
 CONTROL, STATUS, PROGRAM_ADDRESS, PROGRAM_WORDS, CYCLES, BLOCKS, COUNTER_INDEX, COUNTER = range(8)
 WATCHDOG = 11

@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 
 from narrows.check import first_difference
-from narrows.device import SimulatedDevice
-from narrows.golden import run_network
+from narrows.compiler.runnable import build_program
+from narrows.device.frame import SimulatedDevice
+from narrows.golden.model import run_network
+from narrows.graph.network import Network
 from narrows.hw.config import EngineConfig
-from narrows.network import Network
-from narrows.plan import BlockPlan, Plan
-from narrows.runnable import build_program
+from narrows.plan.plan import BlockPlan, Plan
 
 #: The smallest engine that takes common shapes: tensors of a few kilobytes pass through external memory.
 SMALL = EngineConfig(

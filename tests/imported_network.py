@@ -3,10 +3,11 @@
 import numpy as np
 from tflite_writer import Writer, WrittenTensor
 
-from narrows import golden, oracle
-from narrows.importer import import_model
-from narrows.network import Network
-from narrows.tflite_file import parse_model
+from narrows.golden import model as golden
+from narrows.golden import oracle
+from narrows.graph.network import Network
+from narrows.importer.importer import import_model
+from narrows.tflite.file import parse_model
 
 
 def values_of(network: Network, seed: int = 0) -> tuple[np.ndarray, dict[int, np.ndarray]]:

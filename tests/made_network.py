@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from narrows.arithmetic import quantize_multiplier
-from narrows.kernels import padding_amounts
-from narrows.network import Add, Conv, Depthwise, Layer, Network, Pool, Requant, Tensor
+from narrows.golden.fixed_point import quantize_multiplier
+from narrows.golden.kernels import padding_amounts
+from narrows.graph.network import Add, Conv, Depthwise, Layer, Network, Pool, Requant, Tensor
 
 
 class Made:

@@ -20,11 +20,11 @@ from typing import Any
 from rtl_runs import SHARED, counted
 
 from narrows import __file__ as package
-from narrows.cycles import predict
+from narrows.cycles.predict import predict
 from narrows.hw.config import ECP5_25F, ECP5_85F_WIDE, EngineConfig
 from narrows.hw.system import LinkedTop
-from narrows.importer import import_network
-from narrows.schedule import plan_network
+from narrows.importer.importer import import_network
+from narrows.schedule.schedule import plan_network
 from narrows.sim.simulator import STARTUP_US
 from narrows.sim.verilog import to_rtlil
 

@@ -15,15 +15,15 @@ from typing import Any
 
 import numpy as np
 
-from narrows.compiler import Program, compile_plan
-from narrows.golden import run_pre
+from narrows.golden.model import run_pre
 from narrows.hw.config import EngineConfig
-from narrows.hw.counters import NAMES, WORDS
+from narrows.hw.control.counters import NAMES, WORDS
 from narrows.hw.top import Register, Status
-from narrows.image_input import input_for
-from narrows.importer import import_network
-from narrows.plan import Plan
-from narrows.schedule import plan_network
+from narrows.importer.importer import import_network
+from narrows.inputs.model_input import input_for
+from narrows.plan.plan import Plan
+from narrows.program.encode import Program, compile_plan
+from narrows.schedule.schedule import plan_network
 from narrows.sim.build_folder import build_directory
 from narrows.sim.simulator import board
 from narrows.sim.sources import sources
@@ -96,7 +96,7 @@ def run_plan(plan: Plan, picture: np.ndarray, *, netlist: bool = False) -> dict[
 def counted(model: Path, image: Path, config: EngineConfig) -> dict[str, Any]:
     """A whole network on the simulated board.
 
-    ``plan``: what ran. ``blocks``: the counters of every block by name (:data:`narrows.hw.counters.NAMES`). ``cycles``: of
+    ``plan``: what ran. ``blocks``: the counters of every block by name (:data:`narrows.hw.control.counters.NAMES`). ``cycles``: of
     the frame. ``outputs``: the bytes of every tensor that was stored, by its block's name. ``ends``: the cycles in which blocks
     were over. ``pins``: hashes of all outputs of the design up to every ``PINS_EVERY``-th cycle of the run, and to its end.
     """

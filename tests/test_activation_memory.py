@@ -3,7 +3,7 @@
 import pytest
 from cocotb_harness import run_cocotb
 
-from narrows.hw.activation_memory import ActivationMemory
+from narrows.hw.activations.memory import ActivationMemory
 from narrows.hw.config import EngineConfig
 
 CONFIGS = {

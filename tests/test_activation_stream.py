@@ -4,7 +4,7 @@ import pytest
 from cocotb_harness import cases_file, run_cocotb
 from hypothesis import strategies as st
 
-from narrows.hw.activation_stream import ActivationLoad, ActivationStore, transfer_fields
+from narrows.hw.activations.stream import ActivationLoad, ActivationStore, transfer_fields
 from narrows.hw.config import EngineConfig
 
 SHAPES = [(4, 1), (4, 2), (8, 2), (8, 4), (16, 2)]

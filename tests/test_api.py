@@ -12,12 +12,13 @@ from imported_network import Net
 from PIL import Image
 from random_mobilenet import random_mobilenet
 
-from narrows import check, oracle
+from narrows import check
 from narrows.api import check_model, plan_model, run_model
 from narrows.check import first_difference
+from narrows.golden import oracle
+from narrows.graph.network import NarrowsError
 from narrows.hw.config import EngineConfig
-from narrows.network import NarrowsError
-from narrows.tflite_file import read_model
+from narrows.tflite.file import read_model
 
 OPTIONS = {
     "pool": "MEAN", "kernel": 3, "rescaling": False, "ends": "plain", "channels_first": False, "channels": 3, "dtype": "int8",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from narrows.hw.arbiter import MemoryArbiter
+from narrows.hw.dram.arbiter import MemoryArbiter
 
 
 @pytest.mark.parametrize(("sizes", "message"), [

@@ -7,9 +7,9 @@ from cocotb_harness import cases_file, run_cocotb
 from ecp5_twins import OnChip
 from hypothesis import strategies as st
 
-from narrows.hw.array import PointwiseArray
+from narrows.hw.arithmetic.products import STRATEGIES, FastProducts, PairProducts, sum_bits
+from narrows.hw.array.array import PointwiseArray
 from narrows.hw.config import ECP5_85F_WIDE, EngineConfig
-from narrows.hw.products import STRATEGIES, FastProducts, PairProducts, sum_bits
 from narrows.sim.netlist import MODELS
 
 CONFIGS = {

@@ -4,7 +4,7 @@ import pytest
 from cocotb_harness import cases_file, run_cocotb
 from hypothesis import strategies as st
 
-from narrows.hw.block_ram import BlockRam, Cut, SharedBlockRam
+from narrows.hw.parts.block_ram import BlockRam, Cut, SharedBlockRam
 
 #: Width and depth: of one bit, of an odd number of words, of several rows.
 SIZES = [(1, 2), (9, 5), (40, 12), (8, 2500)]

@@ -15,16 +15,16 @@ from link_lines import Line, TimedLine
 from link_model import Deframer
 from made_network import Made, mobilenet_v2
 
-from narrows.board_device import Device
-from narrows.board_port import find_config
-from narrows.compiler import Program
-from narrows.golden import run_network
+from narrows.compiler.runnable import build_program
+from narrows.device.board import find_config
+from narrows.device.device import Device
+from narrows.golden.model import run_network
+from narrows.graph.network import NarrowsError, Network
 from narrows.hw.config import ECP5_25F, ECP5_85F_WIDE, EngineConfig
-from narrows.hw.counters import NAMES
-from narrows.link import BLOCK, Link
-from narrows.link_frame import LinkError, line_seconds
-from narrows.network import NarrowsError, Network
-from narrows.runnable import build_program
+from narrows.hw.control.counters import NAMES
+from narrows.link.client import BLOCK, Link
+from narrows.link.frame import LinkError, line_seconds
+from narrows.program.encode import Program
 
 WRITE_MEMORY = 4
 
@@ -195,7 +195,7 @@ def test_batches(stream: bool, count: int):
 @pytest.mark.parametrize("stream", [False, True])
 def test_batches_on_a_board_that_is_restarted(stream: bool, monkeypatch: pytest.MonkeyPatch):
     """What the engine kept of the batch before is lost: that batch is run again."""
-    monkeypatch.setattr("narrows.board_device._BACKOFF", 0)
+    monkeypatch.setattr("narrows.device.device._BACKOFF", 0)
     program, network = batched(stream)
     images = pictures(4, network)
 
@@ -270,7 +270,7 @@ class Restarting(Wire):
 
 
 def test_a_board_that_is_restarted_at_any_time(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("narrows.board_device._BACKOFF", 0)
+    monkeypatch.setattr("narrows.device.device._BACKOFF", 0)
     program, network = made()
     image = pictures(1, network)[0]
 
@@ -288,7 +288,7 @@ def test_a_board_that_is_restarted_at_any_time(monkeypatch: pytest.MonkeyPatch):
 
 def test_attempts_are_counted(monkeypatch: pytest.MonkeyPatch):
     pauses: list[float] = []
-    monkeypatch.setattr("narrows.board_device.time.sleep", pauses.append)
+    monkeypatch.setattr("narrows.device.device.time.sleep", pauses.append)
     program, network = made()
     wire = Wire(EngineModel(made()))
     with opened(wire) as device:

@@ -7,13 +7,13 @@ from functools import lru_cache
 
 import pytest
 
-from narrows.bounds import CAUSES, Bounds, bounds_of, bus_share, limit, parts, total
-from narrows.compiler import compile_plan
-from narrows.cycles import predict
+from narrows.cycles.bounds import CAUSES, Bounds, bounds_of, bus_share, limit, parts, total
+from narrows.cycles.predict import predict
+from narrows.explore.mobilenets import mobilenet_v2
 from narrows.hw.config import ECP5_25F, EngineConfig
-from narrows.paper import mobilenet_v2
-from narrows.plan import Plan
-from narrows.schedule import plan_network
+from narrows.plan.plan import Plan
+from narrows.program.encode import compile_plan
+from narrows.schedule.schedule import plan_network
 
 CONFIG = EngineConfig()
 

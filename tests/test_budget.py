@@ -11,7 +11,7 @@ from narrows import boards
 from narrows.config_file import load_config
 from narrows.hw.budget import LFE5U_25F, LFE5U_85F, block_rams
 from narrows.hw.config import ECP5_25F, ECP5_85F_WIDE, EngineConfig
-from narrows.hw.technology import Ecp5
+from narrows.hw.parts.technology import Ecp5
 from narrows.hw.top import Top
 
 #: Block RAMs that a host link may take.

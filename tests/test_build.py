@@ -13,18 +13,18 @@ from types import SimpleNamespace
 import pytest
 from tiny_system import TinySystem
 
-from narrows import build, routing, synthesis, tools
-from narrows.bitstream_cache import cached
+from narrows.bitstream import build, routing, synthesis, tools
+from narrows.bitstream.build import Options, build_board, engine_for, result, router_target
+from narrows.bitstream.cache import cached
+from narrows.bitstream.routing import Clock, Routed
+from narrows.bitstream.summary import latest_registers, plain, worst_paths
+from narrows.bitstream.synthesis import _DENSE_SCRIPT, _SCRIPT
 from narrows.boards import CATALOGUE, load_board
 from narrows.boards.board import Board, Clocking, Gateware
 from narrows.boards.ecp5 import SITES
 from narrows.boards.pll import Pll
-from narrows.build import Options, build_board, engine_for, result, router_target
-from narrows.build_summary import latest_registers, plain, worst_paths
+from narrows.graph.network import NarrowsError
 from narrows.hw.config import EngineConfig
-from narrows.network import NarrowsError
-from narrows.routing import Clock, Routed
-from narrows.synthesis import _DENSE_SCRIPT, _SCRIPT
 
 MULTIPLIER, RAM = SITES["LFE5U-85F"].multiplier(1, 6, 2), SITES["LFE5U-85F"].block_ram(2, 11, 1)
 

@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 from test_simulator import Filler
 
-from narrows.bitstream_cache import cached
-from narrows.network import NarrowsError
+from narrows.bitstream.cache import cached
+from narrows.graph.network import NarrowsError
 from narrows.sim import build
 from narrows.sim.build_folder import build_directory, locked, remove_leftovers, writing
 

@@ -10,14 +10,14 @@ from hypothesis import strategies as st
 from imported_network import Net, checked, image
 from made_network import Made
 
-from narrows.channelwise import realise
-from narrows.constants import settle
-from narrows.golden import run_layer, run_network
+from narrows.golden.model import run_layer, run_network
+from narrows.graph.network import Clip, Conv, ImportRefused, Layer
+from narrows.hw.arithmetic.requantise import MAX_SHIFT
 from narrows.hw.config import EngineConfig
-from narrows.hw.requantise import MAX_SHIFT
-from narrows.importer import import_model
-from narrows.network import Clip, Conv, ImportRefused, Layer
-from narrows.tflite_file import parse_model
+from narrows.importer.channelwise import realise
+from narrows.importer.importer import import_model
+from narrows.plan.constants import settle
+from narrows.tflite.file import parse_model
 
 ENGINES = pytest.mark.parametrize("config", [EngineConfig(), SMALL], ids=["default", "small"])
 

@@ -11,10 +11,12 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from narrows import cli, doctor, report
+from narrows.bitstream import doctor
+from narrows.cli import main as cli
 from narrows.config_file import load_config
+from narrows.graph.network import NarrowsError
 from narrows.hw.config import EngineConfig
-from narrows.network import NarrowsError
+from narrows.report import terminal as report
 
 IMAGE = {
     "image": "cat.png",

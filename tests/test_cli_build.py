@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from test_cli import invoke
 
-from narrows import build, flash
-from narrows.build import Options, result
+from narrows.bitstream import build, flash
+from narrows.bitstream.build import Options, result
+from narrows.graph.network import NarrowsError
 from narrows.hw.config import EngineConfig
-from narrows.network import NarrowsError
 
 MANIFEST = {
     "board": "ulx3s-85f", "device": "LFE5U-85F", "seed": 2, "clock_mhz": 141.5, "constraint_mhz": 133.333, "timing_met": True,

@@ -6,12 +6,12 @@ import pytest
 from engine_runs import SMALL
 from made_network import Made, mobilenet_v2
 
-from narrows.compiler import check_fields, compile_plan
+from narrows.compiler.runnable import build_program
 from narrows.hw.config import EngineConfig
-from narrows.hw.program import Kind, lane_bytes, lanes
-from narrows.request import DoesNotFit
-from narrows.runnable import build_program
-from narrows.schedule import plan_network
+from narrows.hw.control.program_reader import Kind, lane_bytes, lanes
+from narrows.program.encode import check_fields, compile_plan
+from narrows.schedule.request import DoesNotFit
+from narrows.schedule.schedule import plan_network
 
 
 def packets(image: bytes, config: EngineConfig) -> list[tuple[Kind, int]]:

@@ -10,8 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from made_network import Made
 
-from narrows.arithmetic import mbqm
-from narrows.constants import (
+from narrows.golden.fixed_point import mbqm
+from narrows.graph.network import Conv, ImportRefused, Requant
+from narrows.hw.arithmetic.requantise import MAX_SHIFT, MIN_SHIFT
+from narrows.hw.config import BIAS_BITS, EngineConfig
+from narrows.hw.stem.fields import stem_layout
+from narrows.plan.constants import (
     Channels,
     depthwise_weights,
     fold,
@@ -22,10 +26,6 @@ from narrows.constants import (
     stem_weights,
     weight_pairs,
 )
-from narrows.hw.config import BIAS_BITS, EngineConfig
-from narrows.hw.requantise import MAX_SHIFT, MIN_SHIFT
-from narrows.hw.stem_fields import stem_layout
-from narrows.network import Conv, ImportRefused, Requant
 
 CONFIG = EngineConfig()
 

@@ -4,8 +4,8 @@ import pytest
 from cocotb_harness import run_cocotb
 
 from narrows.hw.config import EngineConfig
-from narrows.hw.control import Control
-from narrows.hw.descriptor import descriptor_layout, descriptor_words, pack_descriptor
+from narrows.hw.control.control import Control
+from narrows.hw.control.descriptor import descriptor_layout, descriptor_words, pack_descriptor
 
 CONFIGS = {
     "eight": EngineConfig(),

@@ -2,7 +2,7 @@
 
 from cocotb_harness import run_cocotb
 
-from narrows.hw.counters import BLOCKS, NAMES, WORDS, Counters
+from narrows.hw.control.counters import BLOCKS, NAMES, WORDS, Counters
 
 
 def test_counters():

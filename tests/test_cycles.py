@@ -17,21 +17,21 @@ from random_mobilenet import random_mobilenet
 from replay import BATCHES, CLASSIFIERS, model_of
 from rtl_runs import SHARED, counted, run_plan
 
-from narrows import cycles
-from narrows.compiler import compile_plan
-from narrows.cycles import BlockCycles, Deadlock, predict
-from narrows.cycles_latency import Latencies
-from narrows.cycles_memory import Bus
-from narrows.cycles_program import Program, ProgramStream, Ring
-from narrows.device import SimulatedDevice
+from narrows.compiler.runnable import build_program
+from narrows.cycles import predict as cycles
+from narrows.cycles.dram import Bus
+from narrows.cycles.latencies import Latencies
+from narrows.cycles.predict import BlockCycles, Deadlock, predict
+from narrows.cycles.program import Program, ProgramStream, Ring
+from narrows.device.frame import SimulatedDevice
 from narrows.hw.config import ECP5_25F, ECP5_85F_WIDE, EngineConfig
-from narrows.hw.program import Kind, lane_bytes, lanes
-from narrows.hw.sdram_timing import W9825G6KH_6
-from narrows.importer import import_model, import_network
-from narrows.plan import Plan
-from narrows.runnable import build_program
-from narrows.schedule import plan_network
-from narrows.tflite_file import parse_model
+from narrows.hw.control.program_reader import Kind, lane_bytes, lanes
+from narrows.hw.dram.timing import W9825G6KH_6
+from narrows.importer.importer import import_model, import_network
+from narrows.plan.plan import Plan
+from narrows.program.encode import compile_plan
+from narrows.schedule.schedule import plan_network
+from narrows.tflite.file import parse_model
 
 CONFIG = EngineConfig()
 

@@ -9,9 +9,9 @@ from depthwise_blocks import blocks
 from depthwise_system import CONFIGS, DepthwiseSystem
 
 from narrows.hw.config import EngineConfig
-from narrows.hw.depthwise import DepthwiseUnit
-from narrows.hw.depthwise_fields import depthwise_fields
-from narrows.hw.depthwise_geometry import DepthwiseGeometry, constant_words
+from narrows.hw.depthwise.fields import depthwise_fields
+from narrows.hw.depthwise.geometry import DepthwiseGeometry, constant_words
+from narrows.hw.depthwise.unit import DepthwiseUnit
 
 GEOMETRY = {
     "slices": 1,

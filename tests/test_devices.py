@@ -12,11 +12,12 @@ from engine_model import EngineModel
 from test_board_device import made
 from typer.testing import CliRunner
 
-from narrows import cli, devices
-from narrows.board_device import Device
+from narrows.cli import main as cli
+from narrows.device import find as devices
+from narrows.device.device import Device
+from narrows.graph.network import NarrowsError
 from narrows.hw.config import EngineConfig
-from narrows.link_frame import LinkError
-from narrows.network import NarrowsError
+from narrows.link.frame import LinkError
 
 
 def port(device: str, vid: int | None, pid: int | None, product: str | None = None) -> SimpleNamespace:

@@ -9,10 +9,11 @@ import pytest
 from rtl_runs import counted
 
 import narrows
-from narrows import golden, oracle
+from narrows.golden import model as golden
+from narrows.golden import oracle
 from narrows.hw.config import ECP5_25F
-from narrows.image_input import input_for
-from narrows.importer import import_network
+from narrows.importer.importer import import_network
+from narrows.inputs.model_input import input_for
 
 DATA = Path(narrows.__file__).parent / "data"
 RECORD = json.loads((DATA / "digits.json").read_text())

@@ -8,9 +8,9 @@ from cocotb_harness import cases_file, run_cocotb
 from dma_system import DmaSystem
 from hypothesis import strategies as st
 
-from narrows.hw.dma import MemoryReader, MemoryWriter
-from narrows.hw.sdram import SdramController
-from narrows.hw.sdram_timing import W9825G6KH_6
+from narrows.hw.dram.controller import SdramController
+from narrows.hw.dram.dma import MemoryReader, MemoryWriter
+from narrows.hw.dram.timing import W9825G6KH_6
 from narrows.sim.sdram_chip import SdramParameters
 
 SYSTEMS = {

@@ -6,8 +6,8 @@ import pytest
 
 from narrows.boards.ecp5 import SITES, free_carries, place, placeable
 from narrows.boards.floorplan import default_engine, wide_engine
-from narrows.hw.block_ram import Cut
 from narrows.hw.config import ECP5_85F_WIDE, EngineConfig
+from narrows.hw.parts.block_ram import Cut
 
 COUNTS = {"LFE5U-25F": (28, 56), "LFE5U-45F": (72, 108), "LFE5U-85F": (156, 208)}
 

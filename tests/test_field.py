@@ -14,16 +14,16 @@ from rtl_runs import SHARED
 from test_cli import invoke
 
 from narrows.api import check_model, plan_model, run_model
-from narrows.golden import model_outputs
-from narrows.golden import run_model as run_golden
+from narrows.compiler.operator_table import REFUSED
+from narrows.compiler.runnable import runnable
+from narrows.explore.results import make_results
+from narrows.explore.sweep import sweep_all
+from narrows.golden.model import model_outputs
+from narrows.golden.model import run_model as run_golden
+from narrows.graph.network import NarrowsError
 from narrows.hw.config import EngineConfig
-from narrows.image_input import input_for
-from narrows.network import NarrowsError
-from narrows.operator_table import REFUSED
-from narrows.results import make_results
-from narrows.runnable import runnable
-from narrows.sweep import sweep_all
-from narrows.tflite_file import read_model
+from narrows.inputs.model_input import input_for
+from narrows.tflite.file import read_model
 
 FIELD = SHARED / "field"
 pytestmark = pytest.mark.skipif(not FIELD.is_dir(), reason="files from the field and their recorded hashes are not beside this repository")

@@ -19,14 +19,14 @@ from rtl_runs import SHARED
 from test_schedule import check_plan
 
 from narrows.api import build_program, plan_model, run_model, stored_difference
-from narrows.device import SimulatedDevice
-from narrows.golden import run_network, run_post, run_pre
+from narrows.device.frame import SimulatedDevice
+from narrows.golden.model import run_network, run_post, run_pre
+from narrows.graph.network import ImportRefused, Network
 from narrows.hw.config import ECP5_25F, ECP5_85F_WIDE, EngineConfig
-from narrows.image_input import input_for
-from narrows.importer import import_network
-from narrows.network import ImportRefused, Network
-from narrows.request import DoesNotFit
-from narrows.schedule import plan_network
+from narrows.importer.importer import import_network
+from narrows.inputs.model_input import input_for
+from narrows.schedule.request import DoesNotFit
+from narrows.schedule.schedule import plan_network
 
 FIELD = SHARED / "field"
 ENGINES = {"default": EngineConfig(), "small": SMALL, "25F": ECP5_25F, "wide": ECP5_85F_WIDE}

@@ -13,11 +13,11 @@ from PIL import Image
 from rtl_runs import SHARED
 
 from narrows.api import check_model, run_model
-from narrows.board_device import Device
-from narrows.image_input import ModelInput
-from narrows.network import NarrowsError
-from narrows.picture_file import read_pixels
-from narrows.tflite_file import read_model
+from narrows.device.device import Device
+from narrows.graph.network import NarrowsError
+from narrows.inputs.model_input import ModelInput
+from narrows.inputs.picture_file import read_pixels
+from narrows.tflite.file import read_model
 
 FIELD = SHARED / "field"
 PICTURES = FIELD / "pictures"

@@ -17,8 +17,8 @@ from virtual_board import Served
 
 from narrows import Device
 from narrows.api import build_program, engine_rows, run_model
-from narrows.cycles import predict
-from narrows.importer import import_network
+from narrows.cycles.predict import predict
+from narrows.importer.importer import import_network
 
 #: Keys, by their last name, that can't be the same, and why.
 DIFFERENT = {

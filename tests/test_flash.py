@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from narrows.flash import flash_board
-from narrows.network import NarrowsError
+from narrows.bitstream.flash import flash_board
+from narrows.graph.network import NarrowsError
 
 
 @pytest.fixture

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from narrows.golden import as_input
-from narrows.image_input import ModelInput, input_for
-from narrows.network import NarrowsError
-from narrows.tflite_file import FileTensor, Model
+from narrows.golden.model import as_input
+from narrows.graph.network import NarrowsError
+from narrows.inputs.model_input import ModelInput, input_for
+from narrows.tflite.file import FileTensor, Model
 
 
 def tensor(shape=(1, 4, 6, 3), dtype="uint8") -> FileTensor:

@@ -10,10 +10,10 @@ from imported_network import Net, checked, image, kinds
 from random_mobilenet import random_mobilenet
 from tflite_writer import WrittenTensor
 
-from narrows.importer import import_model, import_network
-from narrows.labels import labels_inside
-from narrows.network import Add, Conv, Depthwise, ImportRefused, Pool
-from narrows.tflite_file import parse_model
+from narrows.graph.network import Add, Conv, Depthwise, ImportRefused, Pool
+from narrows.importer.importer import import_model, import_network
+from narrows.inputs.labels import labels_inside
+from narrows.tflite.file import parse_model
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 needs_shared = pytest.mark.skipif(not SHARED.is_dir(), reason="the real models are not beside this repository")

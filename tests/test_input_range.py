@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 from metadata_writer import metadata
 from tflite_writer import Writer
 
-from narrows.image_input import ModelInput
-from narrows.input_range import IMAGENET, USUAL, in_words, input_range, quantize_spans
-from narrows.metadata import normalization
-from narrows.network import NarrowsError
-from narrows.tflite_file import Model, parse_model
+from narrows.graph.network import NarrowsError
+from narrows.inputs.input_range import IMAGENET, USUAL, in_words, input_range, quantize_spans
+from narrows.inputs.model_input import ModelInput
+from narrows.tflite.file import Model, parse_model
+from narrows.tflite.metadata import normalization
 
 PIXELS = np.arange(256, dtype=np.uint8)
 

@@ -15,13 +15,14 @@ from link_lines import Line
 from random_mobilenet import random_mobilenet
 
 import narrows
-from narrows import Device, Interpreter, oracle
+from narrows import Device, Interpreter
 from narrows.api import run_model as run_by_api
-from narrows.golden import run_model
-from narrows.image_input import input_for
-from narrows.importer import import_network
-from narrows.link import Link
-from narrows.network import NarrowsError
+from narrows.golden import oracle
+from narrows.golden.model import run_model
+from narrows.graph.network import NarrowsError
+from narrows.importer.importer import import_network
+from narrows.inputs.model_input import input_for
+from narrows.link.client import Link
 
 DATA = Path(narrows.__file__).parent / "data"
 RECORD = json.loads((DATA / "digits.json").read_text())
@@ -32,7 +33,7 @@ MODEL = DATA / RECORD["model"]
 
 def device_for(model: Path) -> Device:
     """A model of the board that runs ``model``: any network, at once."""
-    from narrows.runnable import build_program
+    from narrows.compiler.runnable import build_program
 
     network = import_network(model)
     line = Line(EngineModel((build_program(network, SMALL), network)))
@@ -133,7 +134,7 @@ def test_two_networks_on_one_device(tmp_path: Path):
         options = {"ends": "plain", "dtype": "int8", "first": "conv", "channels": 3, "channels_first": False, "prelude": False}
         paths[-1].write_bytes(random_mobilenet(np.random.default_rng(seed), height=21, width=19, **options))
     networks = [import_network(path) for path in paths]
-    from narrows.runnable import build_program
+    from narrows.compiler.runnable import build_program
 
     line = Line(EngineModel(*((build_program(network, SMALL), network) for network in networks)))
     rng = np.random.default_rng(1)

@@ -14,9 +14,9 @@ from random_mobilenet import random_mobilenet
 from rtl_runs import SHARED
 
 from narrows.api import run_model
-from narrows.labels import fit, labels_inside, names_for, read_labels
-from narrows.network import NarrowsError
-from narrows.tflite_file import parse_model, read_model
+from narrows.graph.network import NarrowsError
+from narrows.inputs.labels import fit, labels_inside, names_for, read_labels
+from narrows.tflite.file import parse_model, read_model
 
 OPTIONS = {
     "pool": "MEAN", "kernel": 3, "rescaling": False, "ends": "plain", "channels_first": False, "channels": 3, "dtype": "int8",

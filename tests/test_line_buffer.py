@@ -8,7 +8,7 @@ from cocotb_harness import cases_file, run_cocotb
 from hypothesis import strategies as st
 
 from narrows.hw.config import POSITION_BITS, EngineConfig
-from narrows.hw.line_buffer import LINE_BITS, LineBuffer, LineFields, LineWriter, line_fields, line_slots
+from narrows.hw.depthwise.line_buffer import LINE_BITS, LineBuffer, LineFields, LineWriter, line_fields, line_slots
 
 CONFIG = EngineConfig(line_words=32)
 

@@ -9,10 +9,10 @@ from cocotb_harness import BUILD, ROOT, run_cocotb
 from link_model import BoardModel
 from link_system import BUFFER, CLOCK_HZ, CONTROL, DIGEST, INDEX, VALUE, LinkSystem
 
-from narrows.hw.link import Link
-from narrows.hw.link_frame import FrameReceiver
-from narrows.hw.link_protocol import Command, Result
-from narrows.link_frame import TURNED_AWAY, Reply
+from narrows.hw.link.frame import FrameReceiver
+from narrows.hw.link.host import Link
+from narrows.hw.link.protocol import Command, Result
+from narrows.link.frame import TURNED_AWAY, Reply
 
 
 def examples() -> list[tuple[str, str]]:

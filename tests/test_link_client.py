@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from link_lines import MEMORY_BYTES, Board, Line, TimedLine
 
+from narrows.graph.network import NarrowsError
 from narrows.hw.config import EngineConfig
-from narrows.link import Link, open_link
-from narrows.link_frame import LinkError, decode, encode
-from narrows.network import NarrowsError
+from narrows.link.client import Link, open_link
+from narrows.link.frame import LinkError, decode, encode
 
 
 def linked(line: Line, **options) -> Link:

@@ -13,10 +13,10 @@ from engine_runs import SMALL
 from faulty_proxy import Cut, Proxy
 from test_board_device import made, pictures, right
 
-from narrows.board_device import Device
-from narrows.hw.link_protocol import Command
-from narrows.link import BLOCK
-from narrows.link_frame import LinkError
+from narrows.device.device import Device
+from narrows.hw.link.protocol import Command
+from narrows.link.client import BLOCK
+from narrows.link.frame import LinkError
 
 #: Seconds that one frame may take, whatever happens to it: the driver's own limits are a tenth of it.
 LONG = 30
@@ -31,7 +31,7 @@ CLEAR = r"can't be (opened|read|written)|does not answer|stopped answering|begun
 @pytest.fixture(autouse=True)
 def no_rest(monkeypatch: pytest.MonkeyPatch) -> None:
     """A board of this machine is there again at once."""
-    monkeypatch.setattr("narrows.board_device._BACKOFF", 0.02)
+    monkeypatch.setattr("narrows.device.device._BACKOFF", 0.02)
     # pyserial sleeps when it closes a socket; it needs nothing else of the module.
     monkeypatch.setattr("serial.urlhandler.protocol_socket.time", SimpleNamespace(sleep=lambda _: None))
 

@@ -9,13 +9,13 @@ import pytest
 from engine_runs import SMALL
 from made_network import Made
 
-from narrows.compiler import Program
-from narrows.device import Frame, SimulatedDevice
-from narrows.hw.counters import NAMES, WORDS
+from narrows.compiler.runnable import build_program
+from narrows.device.frame import Frame, SimulatedDevice
+from narrows.hw.control.counters import NAMES, WORDS
 from narrows.hw.top import Register, Status
-from narrows.link import Link
-from narrows.link_frame import LinkError
-from narrows.runnable import build_program
+from narrows.link.client import Link
+from narrows.link.frame import LinkError
+from narrows.program.encode import Program
 from narrows.sim.link_port import LinkPort
 from narrows.sim.simulator import Simulator, board
 

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from rtl_runs import SHARED, counted
 
-from narrows.golden import run_post
+from narrows.golden.model import run_post
+from narrows.graph.network import Network
 from narrows.hw.config import ECP5_25F, ECP5_85F_WIDE, EngineConfig
-from narrows.importer import import_network
-from narrows.network import Network
+from narrows.importer.importer import import_network
 
 pytestmark = pytest.mark.skipif(not SHARED.is_dir(), reason="the real models and their recorded hashes are not beside this repository")
 

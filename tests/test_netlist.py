@@ -14,12 +14,12 @@ from rtl_runs import PINS_EVERY, run_plan
 from test_simulator import ADD, ADDRESS, CONTROL, COUNT, FILL, STARTUP_US, SUM, TIMING, Filler
 
 import narrows
-from narrows.golden import run_pre
+from narrows.golden.model import run_pre
+from narrows.graph.network import Network
 from narrows.hw.config import ECP5_25F, ECP5_85F_WIDE, EngineConfig
-from narrows.image_input import input_for
-from narrows.importer import import_network
-from narrows.network import Network
-from narrows.schedule import plan_network
+from narrows.importer.importer import import_network
+from narrows.inputs.model_input import input_for
+from narrows.schedule.schedule import plan_network
 from narrows.sim.simulator import SimulationError, Simulator
 
 DATA = Path(narrows.__file__).parent / "data"

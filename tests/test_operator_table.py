@@ -11,12 +11,12 @@ from random_mobilenet import random_mobilenet
 from rich.console import Console
 from test_tflite_file import mutated
 
+from narrows.compiler.operator_table import AFTER, CONSTANT, GATEWARE, LEFT_OUT, OPEN, REFUSED, rows_of_refused, rows_of_runnable
+from narrows.compiler.runnable import runnable
+from narrows.graph.network import NarrowsError
 from narrows.hw.config import EngineConfig
-from narrows.network import NarrowsError
-from narrows.operator_table import AFTER, CONSTANT, GATEWARE, LEFT_OUT, OPEN, REFUSED, rows_of_refused, rows_of_runnable
-from narrows.report_plan import print_operators
-from narrows.runnable import runnable
-from narrows.tflite_file import parse_model
+from narrows.report.plan import print_operators
+from narrows.tflite.file import parse_model
 
 CONFIG = EngineConfig()
 

@@ -40,4 +40,4 @@ def folder(request, tmp_path: Path) -> Path:
 def test_it_is_the_same_from_everywhere(folder: Path):
     names = [f"{name}/__init__.py" for name in ("hw", "sim", "boards")]
     paths = [str(ROOT / name) for name in ("sw/__init__.py", "sw/api.py", *names, "sw/data")]
-    assert asked(folder) == [*paths, "Narrows", "narrows", "narrows.board_device"]
+    assert asked(folder) == [*paths, "Narrows", "narrows", "narrows.device.device"]

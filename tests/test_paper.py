@@ -6,12 +6,12 @@ import pytest
 from made_network import mobilenet_v2 as with_weights
 from rtl_runs import SHARED
 
-from narrows.cycles import predict
+from narrows.cycles.predict import predict
+from narrows.explore.mobilenets import RESOLUTIONS, WIDTHS, mobilenet_v2, parameters, round_channels
+from narrows.graph.network import Conv, Depthwise, Network
 from narrows.hw.config import EngineConfig
-from narrows.importer import import_network
-from narrows.network import Conv, Depthwise, Network
-from narrows.paper import RESOLUTIONS, WIDTHS, mobilenet_v2, parameters, round_channels
-from narrows.schedule import plan_network
+from narrows.importer.importer import import_network
+from narrows.schedule.schedule import plan_network
 
 #: Million multiply-adds, by width and resolution, and million parameters: what the authors publish of their 22 trained networks
 #: (research/slim/nets/mobilenet/README.md of tensorflow/models), cut and rounded.

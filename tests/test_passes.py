@@ -4,9 +4,9 @@ import pytest
 from cocotb_harness import cases_file, run_cocotb
 from hypothesis import strategies as st
 
+from narrows.hw.array.pass_fields import pass_values
+from narrows.hw.array.passes import Sequencer
 from narrows.hw.config import EngineConfig
-from narrows.hw.pass_fields import pass_values
-from narrows.hw.passes import Sequencer
 
 CONFIGS = {
     "eight": EngineConfig(),

@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageCms, TiffImagePlugin
 
-from narrows.network import NarrowsError
-from narrows.picture_file import ARRAYS, PICTURES, picture_files, read_pixels
+from narrows.graph.network import NarrowsError
+from narrows.inputs.picture_file import ARRAYS, PICTURES, picture_files, read_pixels
 
 RNG = np.random.default_rng(7)
 GREY = RNG.integers(0, 256, (9, 13)).astype(np.uint8)

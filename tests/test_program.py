@@ -8,9 +8,9 @@ from cocotb_bench import PATTERNS
 from cocotb_harness import cases_file, run_cocotb
 from hypothesis import strategies as st
 
-from narrows.hw.array_ports import constant_load, weight_load
+from narrows.hw.array.ports import constant_load, weight_load
 from narrows.hw.config import EngineConfig
-from narrows.hw.program import (
+from narrows.hw.control.program_reader import (
     Kind,
     LaneMemory,
     ProgramReader,

@@ -9,9 +9,9 @@ from engine_runs import SMALL
 from hypothesis import given
 from hypothesis import strategies as st
 
-from narrows.hw.depthwise_geometry import DepthwiseGeometry
-from narrows.hw.line_buffer import line_slots
-from narrows.progress import expand_segment, line_buffers_suffice, line_room, shortcut_ring
+from narrows.hw.depthwise.geometry import DepthwiseGeometry
+from narrows.hw.depthwise.line_buffer import line_slots
+from narrows.schedule.buffering import expand_segment, line_buffers_suffice, line_room, shortcut_ring
 
 
 @st.composite

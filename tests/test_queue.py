@@ -1,9 +1,9 @@
-"""The queues, in block RAM and short ones (hw/queue.py), against a list."""
+"""The queues, in block RAM and short ones (hw/parts/queue.py), against a list."""
 
 import pytest
 from cocotb_harness import run_cocotb
 
-from narrows.hw.queue import Queue, ShortQueue
+from narrows.hw.parts.queue import Queue, ShortQueue
 
 
 @pytest.mark.parametrize(("form", "depth"), [(Queue, 4), (Queue, 16), (ShortQueue, 4), (ShortQueue, 32)])

@@ -7,12 +7,12 @@ import json
 import pytest
 from test_cli import BLOCK, RESULT
 
-from narrows import report
+from narrows.bitstream.routed import REACHED, routed_clock, told, told_clock
 from narrows.boards import load_board
+from narrows.cycles.roofline import roofline, where_time_went
 from narrows.hw.config import EngineConfig
-from narrows.hw.sdram_timing import PARTS
-from narrows.roofline import roofline, where_time_went
-from narrows.routed import REACHED, routed_clock, told, told_clock
+from narrows.hw.dram.timing import PARTS
+from narrows.report import terminal as report
 
 
 @pytest.fixture

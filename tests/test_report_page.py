@@ -14,9 +14,10 @@ from browser import PATIENCE, chromium
 from PIL import Image
 from report_runs import small_report
 
-from narrows import report_charts, report_page
 from narrows.api import run_model
-from narrows.network import NarrowsError
+from narrows.graph.network import NarrowsError
+from narrows.report import charts as report_charts
+from narrows.report import page as report_page
 
 VIEWS = [(width, scheme) for width in (1280, 400) for scheme in ("light", "dark")]
 

@@ -14,13 +14,15 @@ from report_runs import small_report
 from rich.console import Console
 from test_cli import DIFFERENCE
 
-from narrows import cli, doctor, report
 from narrows.api import plan_model
-from narrows.devices import find_devices
-from narrows.report_parts import Totals, Words
-from narrows.report_sweep import print_sweep
-from narrows.report_table import Table, shortened, shortest
-from narrows.sweep import sweep_all
+from narrows.bitstream import doctor
+from narrows.cli import main as cli
+from narrows.device.find import find_devices
+from narrows.explore.sweep import sweep_all
+from narrows.report import terminal as report
+from narrows.report.parts import Totals, Words
+from narrows.report.sweep import print_sweep
+from narrows.report.table import Table, shortened, shortest
 
 WIDTHS = (40, 60, 80, 100, 120, 200)
 #: Wide enough for anything.

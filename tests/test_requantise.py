@@ -4,8 +4,8 @@ import pytest
 from cocotb_harness import cases_file, run_cocotb
 from hypothesis import strategies as st
 
-from narrows.hw.multiplier import Multiplier
-from narrows.hw.requantise import MAX_SHIFT, MIN_SHIFT, Requantise, RoundingShift, channel_constants, output_range
+from narrows.hw.arithmetic.requantise import MAX_SHIFT, MIN_SHIFT, Requantise, RoundingShift, channel_constants, output_range
+from narrows.hw.parts.multiplier import Multiplier
 
 INT32 = st.one_of(st.integers(-(2**31), 2**31 - 1), st.integers(-(2**16), 2**16))
 VECTOR = st.tuples(

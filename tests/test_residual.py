@@ -5,11 +5,11 @@ import pytest
 from cocotb_harness import cases_file, run_cocotb
 from hypothesis import strategies as st
 
+from narrows.graph.network import Add, NarrowsError, Tensor
+from narrows.hw.arithmetic.requantise import MAX_SHIFT, MIN_SHIFT
 from narrows.hw.config import EngineConfig
-from narrows.hw.requantise import MAX_SHIFT, MIN_SHIFT
-from narrows.hw.residual import ResidualAdd
-from narrows.hw.residual_fields import MAX_INPUT_SHIFT, MIN_INPUT_SHIFT, ResidualFields, residual_fields
-from narrows.network import Add, NarrowsError, Tensor
+from narrows.hw.writeback.residual import ResidualAdd
+from narrows.hw.writeback.residual_fields import MAX_INPUT_SHIFT, MIN_INPUT_SHIFT, ResidualFields, residual_fields
 
 TAG_BITS = 3
 

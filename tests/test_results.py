@@ -12,13 +12,14 @@ import pytest
 from made_network import Made
 from test_cli import invoke
 
-from narrows import results, results_text
-from narrows.bounds import CAUSES, Bounds
+from narrows.cycles.bounds import CAUSES, Bounds
+from narrows.explore import results
+from narrows.explore import text as results_text
+from narrows.explore.builds import BoardRun, builds, known_builds, run_build
+from narrows.explore.results import WAYS, Measured, make_results, measure, sections, write
+from narrows.explore.text import put, reason
+from narrows.graph.network import NarrowsError
 from narrows.hw.config import EngineConfig
-from narrows.network import NarrowsError
-from narrows.results import WAYS, Measured, make_results, measure, sections, write
-from narrows.results_builds import BoardRun, builds, known_builds, run_build
-from narrows.results_text import put, reason
 
 PAGE = Path(__file__).parents[1] / "docs" / "results.md"
 

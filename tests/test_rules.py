@@ -6,7 +6,7 @@ from imported_network import Net, checked, image, kinds
 from random_mobilenet import random_mobilenet
 from tflite_writer import WrittenTensor
 
-from narrows.network import Conv
+from narrows.graph.network import Conv
 
 
 def test_pad_folds_into_a_convolution():

@@ -10,15 +10,17 @@ from pathlib import Path
 import pytest
 from test_cli import invoke
 
-from narrows import api, report_page, results
+from narrows import api
 from narrows.api import run_model
-from narrows.network import NarrowsError
+from narrows.explore import results
+from narrows.graph.network import NarrowsError
 from narrows.output_paths import check_file, check_folder
+from narrows.report import page as report_page
 
 #: Where no file can be made, whoever asks.
 NOWHERE = Path("/proc/nowhere")
 
-PROGRAM = (sys.executable, "-m", "narrows.cli")
+PROGRAM = (sys.executable, "-m", "narrows.cli.main")
 
 
 @pytest.fixture(autouse=True)

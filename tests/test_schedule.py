@@ -16,16 +16,16 @@ from test_planner import check_run
 
 from narrows.api import run_model
 from narrows.check import stored_difference
-from narrows.compiler import compile_plan
-from narrows.cycles import predict
-from narrows.device import SimulatedDevice
-from narrows.golden import run_network
+from narrows.compiler.runnable import build_program
+from narrows.cycles.predict import predict
+from narrows.device.frame import SimulatedDevice
+from narrows.golden.model import run_network
+from narrows.graph.network import Tensor
 from narrows.hw.config import EngineConfig
-from narrows.hw.counters import BLOCKS
-from narrows.network import Tensor
-from narrows.plan import BlockPlan, Plan, Region, Transfer
-from narrows.runnable import build_program
-from narrows.schedule import plan_network
+from narrows.hw.control.counters import BLOCKS
+from narrows.plan.plan import BlockPlan, Plan, Region, Transfer
+from narrows.program.encode import compile_plan
+from narrows.schedule.schedule import plan_network
 
 #: MobileNetV2 1.0/224, and what it may take: cycles per image in a batch of four, in a stream, bytes read in the batch.
 NAME, BATCH_CYCLES, STREAM_CYCLES, BATCH_READ = "mobilenet_v2_1.0_224_quant", 2.45e6, 2.30e6, 1.7e6

@@ -6,8 +6,8 @@ from dataclasses import asdict, replace
 import pytest
 from cocotb_harness import run_cocotb
 
-from narrows.hw.sdram import SdramController
-from narrows.hw.sdram_timing import ANY_256M_75, AS4C32M16SB_7, PARTS, W9825G6KH_6, SdramPart, SdramTiming
+from narrows.hw.dram.controller import SdramController
+from narrows.hw.dram.timing import ANY_256M_75, AS4C32M16SB_7, PARTS, W9825G6KH_6, SdramPart, SdramTiming
 from narrows.sim.sdram_chip import SdramParameters
 
 STARTUP_US = 0.5

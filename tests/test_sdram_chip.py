@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from cocotb_harness import BUILD, compiler
 
-from narrows.hw.sdram_timing import AS4C32M16SB_7, W9825G6KH_6
+from narrows.hw.dram.timing import AS4C32M16SB_7, W9825G6KH_6
 from narrows.sim.sdram_chip import COMMANDS, HEADER, SdramChip, SdramParameters
 
 PINS = ("cke", "cs_n", "ras_n", "cas_n", "we_n", "dq_oe", "ba", "dqm", "a", "dq")

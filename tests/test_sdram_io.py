@@ -9,9 +9,9 @@ from amaranth.sim import Simulator
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from narrows.hw.sdram import sdram_pins
-from narrows.hw.sdram_io import IO_LATENCY, SdramPads, SdramRegisters
-from narrows.hw.sdram_timing import W9825G6KH_6
+from narrows.hw.dram.controller import sdram_pins
+from narrows.hw.dram.pins import IO_LATENCY, SdramPads, SdramRegisters
+from narrows.hw.dram.timing import W9825G6KH_6
 
 PART = W9825G6KH_6
 WIDTHS = {"cke": 1, "cs_n": 1, "ras_n": 1, "cas_n": 1, "we_n": 1, "ba": 2, "a": 13, "dqm": 2, "dq_o": 16, "dq_oe": 1}

@@ -24,14 +24,15 @@ from typer.testing import CliRunner
 from virtual_board import Served, client
 
 import narrows
-from narrows import Device, cli
-from narrows.devices import find_devices
-from narrows.golden import run_model
+from narrows import Device
+from narrows.cli import main as cli
+from narrows.device.find import find_devices
+from narrows.device.interpreter import Interpreter
+from narrows.device.virtual_board import VirtualBoard
+from narrows.golden.model import run_model
+from narrows.graph.network import NarrowsError
 from narrows.hw.config import ECP5_25F, EngineConfig
-from narrows.interpreter import Interpreter
-from narrows.link_frame import TURNED_AWAY, LinkError
-from narrows.network import NarrowsError
-from narrows.serve import VirtualBoard
+from narrows.link.frame import TURNED_AWAY, LinkError
 
 OPTIONS = {
     "height": 21, "width": 19, "pool": "MEAN", "kernel": 3, "rescaling": False, "ends": "plain", "channels_first": False, "channels": 3,

@@ -8,9 +8,9 @@ from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from narrows.hw.sdram import SdramController, sdram_pins
-from narrows.hw.sdram_timing import W9825G6KH_6, SdramTiming
-from narrows.network import NarrowsError
+from narrows.graph.network import NarrowsError
+from narrows.hw.dram.controller import SdramController, sdram_pins
+from narrows.hw.dram.timing import W9825G6KH_6, SdramTiming
 from narrows.sim import build
 from narrows.sim.simulator import SimulationError, Simulator
 from narrows.sim.verilog import without_zeros

@@ -7,8 +7,8 @@ from cocotb_harness import cases_file, run_cocotb
 from hypothesis import strategies as st
 
 from narrows.hw.config import EngineConfig
-from narrows.hw.stem import Stem
-from narrows.hw.stem_fields import stem_fields, stem_layout, stem_pixel_cycles
+from narrows.hw.stem.fields import stem_fields, stem_layout, stem_pixel_cycles
+from narrows.hw.stem.unit import Stem
 
 ENGINES = {
     "4x1": {"group": 4, "image_words": 64, "pixels": 1},

@@ -4,7 +4,7 @@ import pytest
 from amaranth.lib import data
 from cocotb_harness import run_cocotb
 
-from narrows.hw.stream_register import StreamRegister
+from narrows.hw.parts.stream_register import StreamRegister
 
 SHAPES = {"word": 16, "bit": 1, "structure": data.StructLayout({"low": 5, "high": 7})}
 

@@ -9,19 +9,20 @@ from typing import Any
 import pytest
 from test_cli import invoke
 
-from narrows import boards, sweep
+from narrows import boards
+from narrows.bitstream.build import AVAILABLE
 from narrows.boards import load_board
-from narrows.bounds import CAUSES
-from narrows.build import AVAILABLE
-from narrows.cycles import predict
-from narrows.engines import engines_for, fits, used_block_rams, used_multipliers
+from narrows.cycles.bounds import CAUSES
+from narrows.cycles.predict import predict
+from narrows.explore import sweep
+from narrows.explore.engines import engines_for, fits, used_block_rams, used_multipliers
+from narrows.explore.mobilenets import mobilenet_v2
+from narrows.explore.sweep import of_paper, shortened
+from narrows.graph.network import NarrowsError
 from narrows.hw.config import ECP5_25F, EngineConfig
-from narrows.network import NarrowsError
-from narrows.paper import mobilenet_v2
-from narrows.report_sweep import best_of_arrays, limits
-from narrows.request import DoesNotFit
-from narrows.schedule import plan_network
-from narrows.sweep import of_paper, shortened
+from narrows.report.sweep import best_of_arrays, limits
+from narrows.schedule.request import DoesNotFit
+from narrows.schedule.schedule import plan_network
 
 CONFIG = EngineConfig()
 

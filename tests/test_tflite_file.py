@@ -9,10 +9,11 @@ import tflite
 from random_mobilenet import random_mobilenet
 from tflite_writer import Writer
 
-from narrows import golden, oracle
-from narrows.importer import import_model
-from narrows.network import ImportRefused
-from narrows.tflite_file import parse_model, read_model
+from narrows.golden import model as golden
+from narrows.golden import oracle
+from narrows.graph.network import ImportRefused
+from narrows.importer.importer import import_model
+from narrows.tflite.file import parse_model, read_model
 
 
 def small(**options) -> bytes:

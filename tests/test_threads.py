@@ -20,12 +20,12 @@ from test_board_device import Wire, batched, made, opened, pictures, right
 from test_serve import OPTIONS, pixels
 
 from narrows import Device
-from narrows.golden import run_model
-from narrows.importer import import_network
-from narrows.link import Link
-from narrows.link_frame import LinkError
-from narrows.network import NarrowsError
-from narrows.turns import Turns
+from narrows.golden.model import run_model
+from narrows.graph.network import NarrowsError
+from narrows.importer.importer import import_network
+from narrows.link.client import Link
+from narrows.link.frame import LinkError
+from narrows.link.turns import Turns
 
 #: Threads change places so often that what is not held together comes apart in a few rounds.
 SWITCH = 1e-5
@@ -369,7 +369,7 @@ SIMULATED = """
 import sys, threading
 sys.path.insert(0, sys.argv[1])
 from test_threads import *
-from narrows.simulated_board import SimulatedBoard
+from narrows.device.simulated_board import SimulatedBoard
 from narrows.hw.top import Register
 sys.setswitchinterval(SWITCH)
 programs = [made(0), made(1)]

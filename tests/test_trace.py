@@ -15,14 +15,14 @@ from report_runs import small_report
 from test_simulator import ADD, ADDRESS, CONTROL, COUNT, FILL, simulator
 from trace_format import overlaps, tracks, violations
 
-from narrows.board_device import Device
+from narrows.compiler.runnable import build_program
+from narrows.device.device import Device
+from narrows.graph.network import NarrowsError
 from narrows.hw.config import EngineConfig
 from narrows.hw.top import Top
-from narrows.network import NarrowsError
-from narrows.run_details import run_details
-from narrows.runnable import build_program
+from narrows.report.run_details import run_details
+from narrows.report.trace import LINES, PAUSE, joined, trace, write_trace
 from narrows.sim.watch import Interval
-from narrows.trace import LINES, PAUSE, joined, trace, write_trace
 
 RUNS = [{"name": name, "begin": begin, "cycles": 100, **dict.fromkeys(
     ("pointwise_busy", "depthwise_busy", "wait_weights", "wait_data", "read_bytes", "write_bytes"), 0,

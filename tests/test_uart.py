@@ -3,7 +3,7 @@
 import pytest
 from cocotb_harness import run_cocotb
 
-from narrows.hw.uart import UartReceiver, UartTransmitter
+from narrows.hw.link.uart import UartReceiver, UartTransmitter
 
 HALVES = {"receiver": UartReceiver, "transmitter": UartTransmitter}
 

@@ -4,7 +4,7 @@ import pytest
 from cocotb_harness import cases_file, run_cocotb
 from hypothesis import strategies as st
 
-from narrows.hw.walker import ADDRESS_BITS, Walker, walk_fields
+from narrows.hw.activations.address_generator import ADDRESS_BITS, Walker, walk_fields
 
 
 @st.composite

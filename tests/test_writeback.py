@@ -6,7 +6,7 @@ from cocotb_harness import cases_file, run_cocotb
 from hypothesis import strategies as st
 
 from narrows.hw.config import EngineConfig
-from narrows.hw.writeback import Writeback
+from narrows.hw.writeback.writeback import Writeback
 
 CONFIGS = {
     "eight": EngineConfig(),

@@ -5,8 +5,8 @@ from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
 
 from narrows.hw.config import EngineConfig
-from narrows.hw.sdram import sdram_pins
-from narrows.hw.sdram_io import SdramRegisters
+from narrows.hw.dram.controller import sdram_pins
+from narrows.hw.dram.pins import SdramRegisters
 from narrows.hw.top import memory_timing
 
 

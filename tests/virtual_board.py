@@ -34,7 +34,7 @@ class Served:
     def start(self) -> None:
         """Start it, at the same port as before if it ran before."""
         self._errors = (self._folder / "serve.txt").open("a")
-        command = [sys.executable, "-m", "narrows.cli", "serve", "--port", str(self.port), "--config", str(self.file)]
+        command = [sys.executable, "-m", "narrows.cli.main", "serve", "--port", str(self.port), "--config", str(self.file)]
         # A shell's background job hands down that Ctrl-C is to be ignored.
         heed = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=self._errors, text=True, preexec_fn=heed)

@@ -23,7 +23,7 @@ from digit_images import SIZE, render, render_all, split
 from PIL import Image
 from rich.console import Console
 
-from narrows import oracle
+from narrows.golden import oracle
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 try:

@@ -1,0 +1,1 @@
+"""On-chip activation memory, and what addresses, fills and empties it."""

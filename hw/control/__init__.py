@@ -1,0 +1,1 @@
+"""What the engine is told, block by block, and what it counts."""

@@ -1,0 +1,1 @@
+"""Line buffers and the depthwise filter."""

@@ -1,0 +1,1 @@
+"""The host's commands over a serial line."""

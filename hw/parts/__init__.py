@@ -1,0 +1,1 @@
+"""The chip's own parts, and pieces that every stage uses."""

@@ -1,0 +1,1 @@
+"""The picture as patches for the first convolution."""

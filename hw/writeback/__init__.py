@@ -1,0 +1,1 @@
+"""Project's results on their way to memory, and the shortcut that is added."""

@@ -1,0 +1,1 @@
+"""Many networks and many engines: sweeps, and the tables of results."""

@@ -1,0 +1,1 @@
+"""Pictures, arrays and class names as a network takes them."""

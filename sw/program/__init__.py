@@ -1,0 +1,1 @@
+"""A plan as the bytes that the engine reads."""

@@ -1,0 +1,1 @@
+"""Read a .tflite file, and trust nothing in it."""
