@@ -10,7 +10,7 @@ import difflib
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from narrows.graph.network import NarrowsError
+from narrows.errors import NarrowsError
 
 if TYPE_CHECKING:
     from narrows.boards.board import Board

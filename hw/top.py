@@ -6,7 +6,6 @@ from amaranth.hdl import Array, Module, Mux, ResetInserter, Signal, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from narrows.hw.activations.ports import bus_signature
 from narrows.hw.activity import ACTIVITY
 from narrows.hw.config import EngineConfig
 from narrows.hw.control.counters import BLOCKS, WORDS, Counters
@@ -16,6 +15,7 @@ from narrows.hw.dram.pins import IO_LATENCY, SdramRegisters
 from narrows.hw.dram.timing import PARTS, SdramTiming
 from narrows.hw.engine import Engine
 from narrows.hw.link.memory import host_memory_ports
+from narrows.hw.link.ports import bus_signature
 from narrows.hw.parts.delay import delayed
 from narrows.hw.parts.stream_register import StreamRegister
 

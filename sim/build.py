@@ -22,12 +22,12 @@ from pathlib import Path
 
 from amaranth.lib import wiring
 
-from narrows.bitstream.tools import find_tool
-from narrows.graph.network import NarrowsError
+from narrows.errors import NarrowsError
 from narrows.hw.parts.technology import Ecp5
 from narrows.sim.build_folder import build_directory, locked, remove_leftovers, writing
 from narrows.sim.netlist import MODELS, SCRIPT, to_netlist
 from narrows.sim.verilog import to_rtlil, to_verilog
+from narrows.tools import find_tool
 
 HERE = Path(__file__).resolve().parent
 #: The C++ file around the design, and what it includes.

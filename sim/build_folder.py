@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from narrows.graph.network import NarrowsError
+from narrows.errors import NarrowsError
 
 ROOT = Path(__file__).resolve().parent.parent
 

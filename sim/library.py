@@ -7,7 +7,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from narrows.graph.network import NarrowsError
+from narrows.errors import NarrowsError
 from narrows.sim.watch import CInterval
 
 _Handle = ctypes.c_void_p

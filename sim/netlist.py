@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from narrows.bitstream.tools import find_tool
+from narrows.tools import find_tool
 
 #: Verilog of the primitives a netlist consists of.
 MODELS = tuple(sorted((Path(__file__).resolve().parent / "ecp5").glob("*.v")))

@@ -23,11 +23,15 @@ if TYPE_CHECKING:
     from narrows.device.device import Device
     from narrows.device.interpreter import Interpreter
 
-__all__ = ["Device", "Interpreter"]
+__all__ = ["Device", "Interpreter", "__version__"]
 
 
 def __getattr__(name: str) -> Any:
-    """The public classes, imported when they are asked for: the gateware's modules need none of this."""
+    """The public names, made when they are asked for: the gateware's modules need none of this."""
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("narrows")
     if name == "Device":
         from narrows.device.device import Device
 

@@ -18,9 +18,10 @@ from narrows.cycles.roofline import roofline, where_time_went
 from narrows.device.device import Device
 from narrows.device.frame import Frame
 from narrows.device.interpreter import real
+from narrows.errors import NarrowsError
 from narrows.golden.model import model_outputs, run_post, run_pre
 from narrows.golden.model import run_model as run_golden
-from narrows.graph.network import NarrowsError, Network
+from narrows.graph.network import Network
 from narrows.hw.config import EngineConfig
 from narrows.hw.system import BAUD
 from narrows.importer.importer import import_network

@@ -10,10 +10,11 @@ import numpy as np
 
 from narrows.compiler.runnable import runnable
 from narrows.device.frame import SimulatedDevice
+from narrows.errors import NarrowsError
 from narrows.golden import oracle
 from narrows.golden.model import run_model as run_golden
 from narrows.golden.model import run_network, run_pre
-from narrows.graph.network import NarrowsError, Network
+from narrows.graph.network import Network
 from narrows.hw.config import EngineConfig
 from narrows.importer.importer import import_network
 from narrows.inputs.model_input import ModelInput

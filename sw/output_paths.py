@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from narrows.graph.network import NarrowsError
+from narrows.errors import NarrowsError
 
 
 def check_file(path: Path) -> None:

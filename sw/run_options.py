@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from narrows.device.board import looks_like_a_port
-from narrows.graph.network import NarrowsError
+from narrows.errors import NarrowsError
 from narrows.output_paths import check_file, check_folder
 from narrows.report.page import DATA, PAGE, TRACE
 

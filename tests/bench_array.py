@@ -13,7 +13,7 @@ from test_array import CONFIGS
 from narrows.golden import kernels
 from narrows.graph.network import Requant
 from narrows.hw.activations.memory import READ_LATENCY
-from narrows.hw.activations.ports import ChannelConstants, OutputRange
+from narrows.hw.arithmetic.ports import ChannelConstants, OutputRange
 from narrows.hw.arithmetic.requantise import MAX_SHIFT, MIN_SHIFT
 from narrows.hw.array.ports import array_op, array_result, constant_load, weight_load
 from narrows.hw.config import BIAS_BITS

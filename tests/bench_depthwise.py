@@ -10,7 +10,8 @@ from cocotb_bench import PATTERNS, Sink, cases, finish, pack, start
 from depthwise_blocks import Block
 from depthwise_system import CONFIGS
 
-from narrows.hw.activations.ports import ChannelConstants, activation_write
+from narrows.hw.activations.ports import activation_write
+from narrows.hw.arithmetic.ports import ChannelConstants
 from narrows.hw.config import CONSTANT_BITS, POSITION_BITS
 from narrows.hw.depthwise.addresses import DepthwiseAddresses
 from narrows.hw.depthwise.fields import DepthwiseFields

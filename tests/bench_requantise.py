@@ -9,7 +9,7 @@ from arithmetic_vectors import accumulators, requantised
 from cocotb.triggers import FallingEdge
 from cocotb_bench import cases, pack, start
 
-from narrows.hw.activations.ports import ChannelConstants, OutputRange
+from narrows.hw.arithmetic.ports import ChannelConstants, OutputRange
 
 LATENCY, RANGE_DELAY = int(os.environ["LATENCY"]), int(os.environ["RANGE_DELAY"])
 INT8, UINT8 = (-128, 127), (0, 255)

@@ -5,7 +5,8 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
-from narrows.hw.activations.ports import ChannelConstants, activation_write
+from narrows.hw.activations.ports import activation_write
+from narrows.hw.arithmetic.ports import ChannelConstants
 from narrows.hw.config import POSITION_BITS, EngineConfig
 from narrows.hw.depthwise.fields import DepthwiseFields
 from narrows.hw.depthwise.line_buffer import LineBuffer, LineFields, LineWriter

@@ -4,10 +4,10 @@ from amaranth.hdl import Module
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import Component, In, Out
 
-from narrows.hw.activations.ports import bus_signature
 from narrows.hw.dram.arbiter import ControllerBurst, MemoryArbiter
 from narrows.hw.dram.dma import ReadData
 from narrows.hw.link.host import Link
+from narrows.hw.link.ports import bus_signature
 
 #: What the link under test says of itself, and the registers it knows.
 DIGEST, CLOCK_HZ = "0123456789abcdef", 133_000_000

@@ -15,8 +15,8 @@ from random_mobilenet import random_mobilenet
 from narrows import check
 from narrows.api import check_model, plan_model, run_model
 from narrows.check import first_difference
+from narrows.errors import NarrowsError
 from narrows.golden import oracle
-from narrows.graph.network import NarrowsError
 from narrows.hw.config import EngineConfig
 from narrows.tflite.file import read_model
 

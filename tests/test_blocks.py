@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from made_network import Made, mobilenet_v1, mobilenet_v2
 
+from narrows.errors import ImportRefused
 from narrows.golden.fixed_point import mbqm
 from narrows.graph.blocks import form_blocks, identity_conv
-from narrows.graph.network import ImportRefused, Tensor
+from narrows.graph.network import Tensor
 
 
 def kinds(made: Made) -> list[str]:

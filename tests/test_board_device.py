@@ -18,8 +18,9 @@ from made_network import Made, mobilenet_v2
 from narrows.compiler.runnable import build_program
 from narrows.device.board import find_config
 from narrows.device.device import Device
+from narrows.errors import NarrowsError
 from narrows.golden.model import run_network
-from narrows.graph.network import NarrowsError, Network
+from narrows.graph.network import Network
 from narrows.hw.config import ECP5_25F, ECP5_85F_WIDE, EngineConfig
 from narrows.hw.control.counters import NAMES
 from narrows.link.client import BLOCK, Link

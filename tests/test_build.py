@@ -23,7 +23,7 @@ from narrows.boards import CATALOGUE, load_board
 from narrows.boards.board import Board, Clocking, Gateware
 from narrows.boards.ecp5 import SITES
 from narrows.boards.pll import Pll
-from narrows.graph.network import NarrowsError
+from narrows.errors import NarrowsError
 from narrows.hw.config import EngineConfig
 
 MULTIPLIER, RAM = SITES["LFE5U-85F"].multiplier(1, 6, 2), SITES["LFE5U-85F"].block_ram(2, 11, 1)

@@ -17,7 +17,7 @@ import pytest
 from test_simulator import Filler
 
 from narrows.bitstream.cache import cached
-from narrows.graph.network import NarrowsError
+from narrows.errors import NarrowsError
 from narrows.sim import build
 from narrows.sim.build_folder import build_directory, locked, remove_leftovers, writing
 

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from imported_network import Net, checked, image
 from made_network import Made
 
+from narrows.errors import ImportRefused
 from narrows.golden.model import run_layer, run_network
-from narrows.graph.network import Clip, Conv, ImportRefused, Layer
+from narrows.graph.network import Clip, Conv, Layer
 from narrows.hw.arithmetic.requantise import MAX_SHIFT
 from narrows.hw.config import EngineConfig
 from narrows.importer.channelwise import realise

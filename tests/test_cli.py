@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from narrows.bitstream import doctor
 from narrows.cli import main as cli
 from narrows.config_file import load_config
-from narrows.graph.network import NarrowsError
+from narrows.errors import NarrowsError
 from narrows.hw.config import EngineConfig
 from narrows.report import terminal as report
 

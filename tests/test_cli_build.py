@@ -10,7 +10,7 @@ from test_cli import invoke
 
 from narrows.bitstream import build, flash
 from narrows.bitstream.build import Options, result
-from narrows.graph.network import NarrowsError
+from narrows.errors import NarrowsError
 from narrows.hw.config import EngineConfig
 
 MANIFEST = {

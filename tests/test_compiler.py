@@ -7,10 +7,10 @@ from engine_runs import SMALL
 from made_network import Made, mobilenet_v2
 
 from narrows.compiler.runnable import build_program
+from narrows.errors import DoesNotFit
 from narrows.hw.config import EngineConfig
 from narrows.hw.control.program_reader import Kind, lane_bytes, lanes
 from narrows.program.encode import check_fields, compile_plan
-from narrows.schedule.request import DoesNotFit
 from narrows.schedule.schedule import plan_network
 
 

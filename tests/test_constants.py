@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from made_network import Made
 
+from narrows.errors import ImportRefused
 from narrows.golden.fixed_point import mbqm
-from narrows.graph.network import Conv, ImportRefused, Requant
+from narrows.graph.network import Conv, Requant
 from narrows.hw.arithmetic.requantise import MAX_SHIFT, MIN_SHIFT
 from narrows.hw.config import BIAS_BITS, EngineConfig
 from narrows.hw.stem.fields import stem_layout

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from narrows.cli import main as cli
 from narrows.device import find as devices
 from narrows.device.device import Device
-from narrows.graph.network import NarrowsError
+from narrows.errors import NarrowsError
 from narrows.hw.config import EngineConfig
 from narrows.link.frame import LinkError
 

@@ -10,10 +10,9 @@ from engine_runs import SMALL, differences, traits
 from made_network import Made, efficientnet_lite, mnasnet, mobilenet_v1, mobilenet_v2
 from random_mobilenet import random_mobilenet
 
-from narrows.graph.network import ImportRefused
+from narrows.errors import DoesNotFit, ImportRefused
 from narrows.hw.config import ECP5_25F, ECP5_85F_WIDE, EngineConfig
 from narrows.importer.importer import import_model
-from narrows.schedule.request import DoesNotFit
 from narrows.tflite.file import parse_model
 
 ENGINES = {"default": EngineConfig(), "small": SMALL, "25F": ECP5_25F, "wide": ECP5_85F_WIDE}

@@ -16,11 +16,11 @@ from test_cli import invoke
 from narrows.api import check_model, plan_model, run_model
 from narrows.compiler.operator_table import REFUSED
 from narrows.compiler.runnable import runnable
+from narrows.errors import NarrowsError
 from narrows.explore.results import make_results
 from narrows.explore.sweep import sweep_all
 from narrows.golden.model import model_outputs
 from narrows.golden.model import run_model as run_golden
-from narrows.graph.network import NarrowsError
 from narrows.hw.config import EngineConfig
 from narrows.inputs.model_input import input_for
 from narrows.tflite.file import read_model

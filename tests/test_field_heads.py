@@ -20,12 +20,12 @@ from test_schedule import check_plan
 
 from narrows.api import build_program, plan_model, run_model, stored_difference
 from narrows.device.frame import SimulatedDevice
+from narrows.errors import DoesNotFit, ImportRefused
 from narrows.golden.model import run_network, run_post, run_pre
-from narrows.graph.network import ImportRefused, Network
+from narrows.graph.network import Network
 from narrows.hw.config import ECP5_25F, ECP5_85F_WIDE, EngineConfig
 from narrows.importer.importer import import_network
 from narrows.inputs.model_input import input_for
-from narrows.schedule.request import DoesNotFit
 from narrows.schedule.schedule import plan_network
 
 FIELD = SHARED / "field"

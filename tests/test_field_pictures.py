@@ -14,7 +14,7 @@ from rtl_runs import SHARED
 
 from narrows.api import check_model, run_model
 from narrows.device.device import Device
-from narrows.graph.network import NarrowsError
+from narrows.errors import NarrowsError
 from narrows.inputs.model_input import ModelInput
 from narrows.inputs.picture_file import read_pixels
 from narrows.tflite.file import read_model

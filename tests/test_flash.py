@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from narrows.bitstream.flash import flash_board
-from narrows.graph.network import NarrowsError
+from narrows.errors import NarrowsError
 
 
 @pytest.fixture

@@ -14,11 +14,12 @@ from hypothesis import strategies as st
 from random_mobilenet import random_mobilenet, random_options
 from tflite_writer import Writer
 
+from narrows.errors import ImportRefused, NarrowsError
 from narrows.golden import model as golden
 from narrows.golden import oracle
 from narrows.golden.fixed_point import mbqm, quantize_multiplier, requantise, round_half_away
 from narrows.golden.kernels import average_pool, conv2d, depthwise, padding_amounts, reduce
-from narrows.graph.network import ImportRefused, NarrowsError, Requant
+from narrows.graph.network import Requant
 from narrows.importer.importer import import_model, import_network
 from narrows.inputs.model_input import input_for
 from narrows.tflite.file import Model, parse_model, read_model

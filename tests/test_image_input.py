@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from narrows.errors import NarrowsError
 from narrows.golden.model import as_input
-from narrows.graph.network import NarrowsError
 from narrows.inputs.model_input import ModelInput, input_for
 from narrows.tflite.file import FileTensor, Model
 

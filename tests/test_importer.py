@@ -10,7 +10,8 @@ from imported_network import Net, checked, image, kinds
 from random_mobilenet import random_mobilenet
 from tflite_writer import WrittenTensor
 
-from narrows.graph.network import Add, Conv, Depthwise, ImportRefused, Pool
+from narrows.errors import ImportRefused
+from narrows.graph.network import Add, Conv, Depthwise, Pool
 from narrows.importer.importer import import_model, import_network
 from narrows.inputs.labels import labels_inside
 from narrows.tflite.file import parse_model

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from metadata_writer import metadata
 from tflite_writer import Writer
 
-from narrows.graph.network import NarrowsError
+from narrows.errors import NarrowsError
 from narrows.inputs.input_range import IMAGENET, USUAL, in_words, input_range, quantize_spans
 from narrows.inputs.model_input import ModelInput
 from narrows.tflite.file import Model, parse_model

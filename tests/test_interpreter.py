@@ -17,9 +17,9 @@ from random_mobilenet import random_mobilenet
 import narrows
 from narrows import Device, Interpreter
 from narrows.api import run_model as run_by_api
+from narrows.errors import NarrowsError
 from narrows.golden import oracle
 from narrows.golden.model import run_model
-from narrows.graph.network import NarrowsError
 from narrows.importer.importer import import_network
 from narrows.inputs.model_input import input_for
 from narrows.link.client import Link

@@ -14,7 +14,7 @@ from random_mobilenet import random_mobilenet
 from rtl_runs import SHARED
 
 from narrows.api import run_model
-from narrows.graph.network import NarrowsError
+from narrows.errors import NarrowsError
 from narrows.inputs.labels import fit, labels_inside, names_for, read_labels
 from narrows.tflite.file import parse_model, read_model
 

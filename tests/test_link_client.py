@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from link_lines import MEMORY_BYTES, Board, Line, TimedLine
 
-from narrows.graph.network import NarrowsError
+from narrows.errors import NarrowsError
 from narrows.hw.config import EngineConfig
 from narrows.link.client import Link, open_link
 from narrows.link.frame import LinkError, decode, encode

@@ -13,7 +13,7 @@ from test_tflite_file import mutated
 
 from narrows.compiler.operator_table import AFTER, CONSTANT, GATEWARE, LEFT_OUT, OPEN, REFUSED, rows_of_refused, rows_of_runnable
 from narrows.compiler.runnable import runnable
-from narrows.graph.network import NarrowsError
+from narrows.errors import NarrowsError
 from narrows.hw.config import EngineConfig
 from narrows.report.plan import print_operators
 from narrows.tflite.file import parse_model

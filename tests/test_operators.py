@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from tflite_writer import Writer, WrittenTensor
 
+from narrows.errors import ImportRefused, NarrowsError
 from narrows.golden import model as golden
 from narrows.golden import oracle
-from narrows.graph.network import ImportRefused, NarrowsError
 from narrows.tflite.file import parse_model
 
 pytestmark = pytest.mark.skipif(not oracle.available(), reason="ai-edge-litert 1.2.0 is not installed")

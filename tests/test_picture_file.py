@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageCms, TiffImagePlugin
 
-from narrows.graph.network import NarrowsError
+from narrows.errors import NarrowsError
 from narrows.inputs.picture_file import ARRAYS, PICTURES, picture_files, read_pixels
 
 RNG = np.random.default_rng(7)

@@ -11,10 +11,10 @@ from engine_runs import SMALL
 from made_network import Made, efficientnet_lite, mnasnet, mobilenet_v1, mobilenet_v2
 
 from narrows.compiler.runnable import build_program
+from narrows.errors import DoesNotFit
 from narrows.graph.network import Network
 from narrows.hw.config import ECP5_25F, EngineConfig
 from narrows.plan.plan import BlockPlan, Plan, depthwise_geometry
-from narrows.schedule.request import DoesNotFit
 from narrows.schedule.schedule import plan_network
 
 WIDTHS, RESOLUTIONS = (0.35, 0.5, 0.75, 1.0, 1.3, 1.4), (96, 128, 160, 192, 224)

@@ -15,7 +15,7 @@ from PIL import Image
 from report_runs import small_report
 
 from narrows.api import run_model
-from narrows.graph.network import NarrowsError
+from narrows.errors import NarrowsError
 from narrows.report import charts as report_charts
 from narrows.report import page as report_page
 

@@ -5,7 +5,8 @@ import pytest
 from cocotb_harness import cases_file, run_cocotb
 from hypothesis import strategies as st
 
-from narrows.graph.network import Add, NarrowsError, Tensor
+from narrows.errors import NarrowsError
+from narrows.graph.network import Add, Tensor
 from narrows.hw.arithmetic.requantise import MAX_SHIFT, MIN_SHIFT
 from narrows.hw.config import EngineConfig
 from narrows.hw.writeback.residual import ResidualAdd

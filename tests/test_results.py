@@ -13,12 +13,12 @@ from made_network import Made
 from test_cli import invoke
 
 from narrows.cycles.bounds import CAUSES, Bounds
+from narrows.errors import NarrowsError
 from narrows.explore import results
 from narrows.explore import text as results_text
 from narrows.explore.builds import BoardRun, builds, known_builds, run_build
 from narrows.explore.results import WAYS, Measured, make_results, measure, sections, write
 from narrows.explore.text import put, reason
-from narrows.graph.network import NarrowsError
 from narrows.hw.config import EngineConfig
 
 PAGE = Path(__file__).parents[1] / "docs" / "results.md"

@@ -12,8 +12,8 @@ from test_cli import invoke
 
 from narrows import api
 from narrows.api import run_model
+from narrows.errors import NarrowsError
 from narrows.explore import results
-from narrows.graph.network import NarrowsError
 from narrows.output_paths import check_file, check_folder
 from narrows.report import page as report_page
 

@@ -29,8 +29,8 @@ from narrows.cli import main as cli
 from narrows.device.find import find_devices
 from narrows.device.interpreter import Interpreter
 from narrows.device.virtual_board import VirtualBoard
+from narrows.errors import NarrowsError
 from narrows.golden.model import run_model
-from narrows.graph.network import NarrowsError
 from narrows.hw.config import ECP5_25F, EngineConfig
 from narrows.link.frame import TURNED_AWAY, LinkError
 

@@ -8,7 +8,7 @@ from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from narrows.graph.network import NarrowsError
+from narrows.errors import NarrowsError
 from narrows.hw.dram.controller import SdramController, sdram_pins
 from narrows.hw.dram.timing import W9825G6KH_6, SdramTiming
 from narrows.sim import build

@@ -14,14 +14,13 @@ from narrows.bitstream.build import AVAILABLE
 from narrows.boards import load_board
 from narrows.cycles.bounds import CAUSES
 from narrows.cycles.predict import predict
+from narrows.errors import DoesNotFit, NarrowsError
 from narrows.explore import sweep
 from narrows.explore.engines import engines_for, fits, used_block_rams, used_multipliers
 from narrows.explore.mobilenets import mobilenet_v2
 from narrows.explore.sweep import of_paper, shortened
-from narrows.graph.network import NarrowsError
 from narrows.hw.config import ECP5_25F, EngineConfig
 from narrows.report.sweep import best_of_arrays, limits
-from narrows.schedule.request import DoesNotFit
 from narrows.schedule.schedule import plan_network
 
 CONFIG = EngineConfig()

@@ -9,9 +9,9 @@ import tflite
 from random_mobilenet import random_mobilenet
 from tflite_writer import Writer
 
+from narrows.errors import ImportRefused
 from narrows.golden import model as golden
 from narrows.golden import oracle
-from narrows.graph.network import ImportRefused
 from narrows.importer.importer import import_model
 from narrows.tflite.file import parse_model, read_model
 

@@ -20,8 +20,8 @@ from test_board_device import Wire, batched, made, opened, pictures, right
 from test_serve import OPTIONS, pixels
 
 from narrows import Device
+from narrows.errors import NarrowsError
 from narrows.golden.model import run_model
-from narrows.graph.network import NarrowsError
 from narrows.importer.importer import import_network
 from narrows.link.client import Link
 from narrows.link.frame import LinkError

@@ -17,7 +17,7 @@ from trace_format import overlaps, tracks, violations
 
 from narrows.compiler.runnable import build_program
 from narrows.device.device import Device
-from narrows.graph.network import NarrowsError
+from narrows.errors import NarrowsError
 from narrows.hw.config import EngineConfig
 from narrows.hw.top import Top
 from narrows.report.run_details import run_details

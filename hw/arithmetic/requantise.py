@@ -12,7 +12,7 @@ from amaranth.hdl import C, Cat, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from narrows.hw.activations.ports import ChannelConstants, OutputRange
+from narrows.hw.arithmetic.ports import ChannelConstants, OutputRange
 from narrows.hw.config import ACCUMULATOR_BITS, BIAS_BITS, MULTIPLIER_BITS
 from narrows.hw.parts.delay import delayed
 from narrows.hw.parts.multiplier import Multiplier
@@ -163,7 +163,7 @@ class Requantise(wiring.Component):
 
 def clamped_byte(m: Module, value: Value, output: data.View) -> Signal:
     """``clamp(value + zero_point, lo, hi)`` of ``value`` (signed, 11 bits) three cycles later; ``output`` is an
-    :data:`~narrows.hw.activations.ports.OutputRange`, taken with ``value``."""
+    :data:`~narrows.hw.arithmetic.ports.OutputRange`, taken with ``value``."""
     # Cycle 0: the zero point. The range travels on.
     total = Signal(signed(12), reset_less=True)
     m.d.sync += total.eq(value + output.zero_point)
@@ -180,7 +180,7 @@ def clamped_byte(m: Module, value: Value, output: data.View) -> Signal:
 
 
 def channel_constants(*, bias: int, multiplier: int, shift: int) -> dict[str, int]:
-    """Checked values of :data:`~narrows.hw.activations.ports.ChannelConstants` (``ValueError`` where the hardware is too small)."""
+    """Checked values of :data:`~narrows.hw.arithmetic.ports.ChannelConstants` (``ValueError`` where the hardware is too small)."""
     if not -(1 << (BIAS_BITS - 1)) <= bias < 1 << (BIAS_BITS - 1):
         raise ValueError(f"A bias of {bias} does not fit {BIAS_BITS} bits.")
     if not 0 <= multiplier < 1 << MULTIPLIER_BITS:
@@ -191,7 +191,7 @@ def channel_constants(*, bias: int, multiplier: int, shift: int) -> dict[str, in
 
 
 def output_range(*, zero_point: int, lo: int, hi: int) -> dict[str, int]:
-    """Checked values of :data:`~narrows.hw.activations.ports.OutputRange`: a type's own numbers, int8 or uint8 (``ValueError``)."""
+    """Checked values of :data:`~narrows.hw.arithmetic.ports.OutputRange`: a type's own numbers, int8 or uint8 (``ValueError``)."""
     if not -128 <= lo <= hi <= 255 or hi - lo > 255:
         raise ValueError(f"A range of {lo}..{hi} is not one of bytes.")
     if not -128 <= zero_point <= 255:

@@ -10,7 +10,7 @@ from amaranth.hdl import Cat, Module, Mux, Signal, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from narrows.hw.activations.ports import ChannelConstants, OutputRange
+from narrows.hw.arithmetic.ports import ChannelConstants, OutputRange
 from narrows.hw.arithmetic.products import STRATEGIES
 from narrows.hw.arithmetic.requantise import Requantise
 from narrows.hw.array.memory import Constants, local_memory

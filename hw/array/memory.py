@@ -4,7 +4,7 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from narrows.hw.activations.ports import ChannelConstants
+from narrows.hw.arithmetic.ports import ChannelConstants
 from narrows.hw.array.ports import constant_load
 from narrows.hw.config import EngineConfig
 from narrows.hw.parts.block_ram import BlockRam

@@ -9,8 +9,8 @@ from amaranth.hdl import signed
 from amaranth.lib import data
 
 from narrows.hw.activations.address_generator import WalkFields
-from narrows.hw.activations.ports import OutputRange
 from narrows.hw.activations.stream import TransferFields
+from narrows.hw.arithmetic.ports import OutputRange
 from narrows.hw.array.pass_fields import pass_fields
 from narrows.hw.config import EngineConfig
 from narrows.hw.depthwise.fields import DepthwiseFields

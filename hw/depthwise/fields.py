@@ -9,7 +9,7 @@ from amaranth.hdl import signed
 from amaranth.lib import data
 
 from narrows.hw.activations.address_generator import WalkFields, walk_fields
-from narrows.hw.activations.ports import OutputRange
+from narrows.hw.arithmetic.ports import OutputRange
 from narrows.hw.arithmetic.requantise import output_range
 from narrows.hw.config import POSITION_BITS, EngineConfig
 from narrows.hw.depthwise.geometry import (

@@ -4,7 +4,7 @@ from amaranth.hdl import Cat, Module, Signal, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from narrows.hw.activations.ports import ChannelConstants, OutputRange
+from narrows.hw.arithmetic.ports import ChannelConstants, OutputRange
 from narrows.hw.arithmetic.requantise import Requantise
 from narrows.hw.config import EngineConfig
 from narrows.hw.depthwise.addresses import ResultEnds

@@ -12,7 +12,8 @@ from amaranth.lib.fifo import SyncFIFOBuffered
 from amaranth.lib.wiring import In, Out
 
 from narrows.hw.activations.address_generator import Walker
-from narrows.hw.activations.ports import ChannelConstants, activation_write
+from narrows.hw.activations.ports import activation_write
+from narrows.hw.arithmetic.ports import ChannelConstants
 from narrows.hw.config import POSITION_BITS, EngineConfig
 from narrows.hw.depthwise.addresses import DepthwiseAddresses, ResultEnds
 from narrows.hw.depthwise.fields import DepthwiseFields

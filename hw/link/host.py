@@ -13,10 +13,10 @@ from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from narrows.hw.activations.ports import bus_signature
 from narrows.hw.dram.dma import BYTE_ADDRESS_BITS
 from narrows.hw.link.frame import SHORTEST, FrameReceiver, FrameTransmitter
 from narrows.hw.link.memory import HostMemory, host_memory_ports
+from narrows.hw.link.ports import bus_signature
 from narrows.hw.link.protocol import HEADER_BYTES, MAX_DATA, REPLY, REPLY_BYTES, VERSION, WINDOW, Command, Result
 
 #: More cycles than it takes from a header to the flags made of it, from a register's address (or a counter's number) to its

@@ -1,12 +1,13 @@
 """What the residual of a block is set to, and the layers it can add."""
 
 from collections.abc import Mapping
+from typing import Any
 
 from amaranth.hdl import signed
 from amaranth.lib import data
 
-from narrows.graph.network import Add, NarrowsError
-from narrows.hw.activations.ports import OutputRange
+from narrows.errors import NarrowsError
+from narrows.hw.arithmetic.ports import OutputRange
 from narrows.hw.arithmetic.requantise import MAX_SHIFT, MIN_SHIFT, output_range
 from narrows.hw.config import MULTIPLIER_BITS, SHIFT_BITS
 
@@ -31,10 +32,11 @@ ResidualFields = data.StructLayout({
 })
 
 
-def residual_fields(layer: Add, *, a_index: int = 0) -> dict[str, int | Mapping[str, int]]:
-    """The values of :data:`ResidualFields` for ``layer``; ``layer.inputs[a_index]`` is the projected tensor.
+def residual_fields(layer: Any, *, a_index: int = 0) -> dict[str, int | Mapping[str, int]]:
+    """The values of :data:`ResidualFields` for ``layer``, a ``narrows.graph.network.Add``; ``layer.inputs[a_index]`` is the projected
+    tensor.
 
-    Raises :class:`~narrows.graph.network.NarrowsError` for what the hardware can't compute exactly.
+    Raises :class:`~narrows.errors.NarrowsError` for what the hardware can't compute exactly.
     """
     if a_index not in (0, 1):
         raise ValueError(f"An addition has inputs 0 and 1, no {a_index}.")

@@ -16,13 +16,13 @@ from narrows.bitstream import summary as build_summary
 from narrows.bitstream.cache import cached, digest, file_digest
 from narrows.bitstream.routing import Routed, Router, pack, route, utilisation
 from narrows.bitstream.synthesis import Design, Netlist, elaborate, synthesise
-from narrows.bitstream.tools import OLDEST, Runner, find_tool
 from narrows.boards import load_board
 from narrows.boards.board import Board
-from narrows.graph.network import NarrowsError
+from narrows.errors import NarrowsError
 from narrows.hw.config import EngineConfig
 from narrows.sim.build import Progress
 from narrows.sim.build_folder import build_directory, writing
+from narrows.tools import OLDEST, Runner, find_tool
 
 
 @dataclass(frozen=True, kw_only=True)

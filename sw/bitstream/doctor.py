@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from narrows.bitstream.tools import OLDEST, find_tool
-from narrows.graph.network import NarrowsError
+from narrows.errors import NarrowsError
 from narrows.sim.build import compiler, verilator_root
 from narrows.sim.build_folder import build_directory
+from narrows.tools import OLDEST, find_tool
 
 Need = Literal["run", "test", "board", "nice"]
 

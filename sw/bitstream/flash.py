@@ -8,7 +8,7 @@ import subprocess
 
 from narrows.bitstream.cache import file_digest
 from narrows.boards import load_board
-from narrows.graph.network import NarrowsError
+from narrows.errors import NarrowsError
 from narrows.sim.build_folder import build_directory
 
 PROGRAM = "openFPGALoader"

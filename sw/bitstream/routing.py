@@ -13,9 +13,9 @@ from typing import Any, Literal
 
 from narrows.bitstream.cache import cached, digest
 from narrows.bitstream.synthesis import Design, Netlist
-from narrows.bitstream.tools import Runner, complaint, find_tool
-from narrows.graph.network import NarrowsError
+from narrows.errors import NarrowsError
 from narrows.sim.build import Progress
+from narrows.tools import Runner, complaint, find_tool
 
 #: Seeds at a time: each takes 1 to 2 GB and a processor.
 JOBS = 2

@@ -14,14 +14,14 @@ from amaranth.hdl import Elaboratable
 
 from narrows import boards, hw
 from narrows.bitstream.cache import cached, digest, file_digest
-from narrows.bitstream.tools import Runner, find_tool
 from narrows.boards.board import Board, Gateware
 from narrows.boards.ecp5 import BLOCK_RAMS, MULTIPLIERS, free_carries, place, placeable
-from narrows.graph.network import NarrowsError
+from narrows.errors import NarrowsError
 from narrows.hw.config import EngineConfig
 from narrows.sim.build import Progress
 from narrows.sim.netlist import SYNTHESIS
 from narrows.sim.sources import sources
+from narrows.tools import Runner, find_tool
 
 _SCRIPT = f"{SYNTHESIS}write_json yosys.json\n"
 

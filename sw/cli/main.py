@@ -16,7 +16,7 @@ from narrows.cli import board as cli_board
 from narrows.cli import sweep as cli_sweep
 from narrows.cli.options import Clock, Config, Debug, InputRange, Json, engine, errors, finish, one_line, parse_range
 from narrows.config_file import load_config
-from narrows.graph.network import NarrowsError
+from narrows.errors import NarrowsError
 from narrows.hw.config import EngineConfig
 from narrows.report import plan as report_plan
 from narrows.report import terminal as report

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from narrows.config_file import load_config
-from narrows.graph.network import NarrowsError
+from narrows.errors import NarrowsError
 from narrows.hw.config import EngineConfig
 from narrows.hw.top import memory_timing
 from narrows.output_paths import check_file

@@ -9,8 +9,8 @@ import typer
 
 from narrows.boards import CATALOGUE
 from narrows.cli.options import Clock, Config, Debug, Json, engine, errors, finish
+from narrows.errors import NarrowsError
 from narrows.explore.mobilenets import CLASSES, RESOLUTIONS, WIDTHS
-from narrows.graph.network import NarrowsError
 from narrows.report import terminal as report
 
 

@@ -7,7 +7,8 @@ from typing import Any
 
 from narrows.compiler.runnable import Runnable
 from narrows.compiler.survey import survey
-from narrows.graph.network import NarrowsError, Network
+from narrows.errors import NarrowsError
+from narrows.graph.network import Network
 from narrows.hw.config import EngineConfig
 from narrows.tflite.file import Model, Operator
 

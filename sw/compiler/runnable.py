@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from narrows.cycles.predict import BlockCycles, predict
-from narrows.graph.network import ImportRefused, LayerRefused, Network
+from narrows.errors import DoesNotFit, ImportRefused
+from narrows.graph.network import LayerRefused, Network
 from narrows.hw.config import EngineConfig
 from narrows.importer.importer import import_model
 from narrows.program.encode import Program, compile_plan
-from narrows.schedule.request import DoesNotFit
 from narrows.schedule.schedule import plan_network
 from narrows.tflite.file import Model, read_model
 

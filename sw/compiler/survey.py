@@ -12,10 +12,11 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from narrows.errors import DoesNotFit, ImportRefused
 from narrows.golden import quantization
 from narrows.golden.operators import BYTES
 from narrows.graph.blocks import Block, form_blocks
-from narrows.graph.network import Conv, Depthwise, ImportRefused, Layer, LayerRefused, Network, Pool, Tensor
+from narrows.graph.network import Conv, Depthwise, Layer, LayerRefused, Network, Pool, Tensor
 from narrows.hw.config import EngineConfig
 from narrows.importer import importer
 from narrows.importer.lowering import Lowering, Value
@@ -23,7 +24,7 @@ from narrows.plan.allocation import tensor_bytes
 from narrows.plan.constants import groups_of, pool_channels, settle
 from narrows.plan.plan import Transfer
 from narrows.schedule.batch_planner import BatchPlanner
-from narrows.schedule.request import DoesNotFit, Request
+from narrows.schedule.request import Request
 from narrows.tflite.file import Model, Operator
 
 #: Refusals after which no more are looked for.

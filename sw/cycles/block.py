@@ -11,7 +11,8 @@ from narrows.cycles.latencies import QUIET_TO_BLOCK, START_TO_FIRE, WRITE_TO_POS
 from narrows.cycles.program import Program
 from narrows.cycles.transfers import Load, Positions, Stem, Store
 from narrows.cycles.units import Clock, Depthwise, Expanded, Pass
-from narrows.graph.network import NarrowsError, Pool
+from narrows.errors import NarrowsError
+from narrows.graph.network import Pool
 from narrows.hw.config import EngineConfig
 from narrows.hw.control.program_reader import Kind
 from narrows.hw.depthwise.geometry import NO_RING

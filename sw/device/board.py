@@ -8,7 +8,7 @@ from typing import Protocol
 
 import numpy as np
 
-from narrows.graph.network import NarrowsError
+from narrows.errors import NarrowsError
 from narrows.hw.config import ECP5_25F, ECP5_85F_WIDE, EngineConfig
 from narrows.hw.dram.timing import PARTS
 from narrows.hw.top import Status

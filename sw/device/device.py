@@ -22,7 +22,8 @@ import numpy as np
 from narrows.device.board import Board, find_config, open_board, picture_bytes
 from narrows.device.frame import Frame, Progress
 from narrows.device.program import BoardProgram
-from narrows.graph.network import NarrowsError, Network
+from narrows.errors import NarrowsError
+from narrows.graph.network import Network
 from narrows.hw.config import EngineConfig
 from narrows.hw.system import BAUD
 from narrows.link.frame import LinkError

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from narrows.device.board import find_config
-from narrows.graph.network import NarrowsError
+from narrows.errors import NarrowsError
 from narrows.hw.system import BAUD
 from narrows.link.client import open_link
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from narrows.device.outputs import read_outputs, read_stored
-from narrows.graph.network import NarrowsError, Network
+from narrows.errors import NarrowsError
+from narrows.graph.network import Network
 from narrows.hw.control.counters import NAMES, WORDS
 from narrows.hw.top import Register, Status
 from narrows.plan.plan import BlockPlan

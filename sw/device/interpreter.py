@@ -19,8 +19,9 @@ import numpy as np
 from narrows.compiler.runnable import runnable
 from narrows.device.device import Device
 from narrows.device.frame import Frame, Progress
+from narrows.errors import NarrowsError
 from narrows.golden.model import as_input, run_post, run_pre
-from narrows.graph.network import NarrowsError, Network
+from narrows.graph.network import Network
 from narrows.importer.importer import import_network
 from narrows.inputs.input_range import InputRange
 from narrows.inputs.labels import names_for

@@ -6,7 +6,7 @@ from narrows.cycles import predict as cycle_model
 from narrows.device.board import Board, size_words
 from narrows.device.frame import Frame, Progress
 from narrows.device.outputs import read_outputs
-from narrows.graph.network import NarrowsError
+from narrows.errors import NarrowsError
 from narrows.hw.control.counters import NAMES, WORDS
 from narrows.hw.top import Register, Status
 from narrows.link.client import BLOCK

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from narrows.graph.network import NarrowsError
+from narrows.errors import NarrowsError
 from narrows.hw.config import EngineConfig
 from narrows.hw.link.protocol import MAX_DATA, WINDOW
 from narrows.hw.top import RESET, START, Register, Status

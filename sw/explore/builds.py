@@ -12,8 +12,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from narrows.errors import NarrowsError
 from narrows.explore.text import Measured, Section, causes
-from narrows.graph.network import NarrowsError, Network
+from narrows.graph.network import Network
 from narrows.hw.config import EngineConfig
 from narrows.sim.build import Progress
 

@@ -15,11 +15,12 @@ from narrows.api import engine_rows
 from narrows.compiler.runnable import runnable
 from narrows.cycles.bounds import Bounds, bounds_of, parts, total
 from narrows.device.frame import Frame, SimulatedDevice
+from narrows.errors import NarrowsError
 from narrows.explore import builds as results_builds
 from narrows.explore import text as results_text
 from narrows.explore.sweep import of_paper, sweep
 from narrows.explore.text import Measured, Section
-from narrows.graph.network import NarrowsError, Network
+from narrows.graph.network import Network
 from narrows.hw.config import EngineConfig
 from narrows.output_paths import check_file
 from narrows.plan.plan import Plan

@@ -14,9 +14,10 @@ from typing import Any
 from narrows.bitstream.routed import told_clock
 from narrows.compiler.runnable import runnable
 from narrows.cycles.bounds import bounds_of, limit, parts, total
+from narrows.errors import NarrowsError
 from narrows.explore.engines import used_block_rams, used_multipliers
 from narrows.explore.mobilenets import CLASSES, RESOLUTIONS, WIDTHS, mobilenet_v2
-from narrows.graph.network import NarrowsError, Network
+from narrows.graph.network import Network
 from narrows.hw.config import EngineConfig
 from narrows.importer.importer import import_network
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from narrows.bitstream.routed import told
 from narrows.cycles.bounds import CAUSES, Bounds, total
-from narrows.graph.network import NarrowsError
+from narrows.errors import NarrowsError
 from narrows.hw.config import EngineConfig
 
 #: A section's lines.

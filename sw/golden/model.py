@@ -12,12 +12,13 @@ from functools import singledispatch
 
 import numpy as np
 
+from narrows.errors import ImportRefused, NarrowsError
 from narrows.golden import kernels, operators_host, operators_shape
 from narrows.golden.fixed_point import mbqm, quantize_multiplier, requantise
 from narrows.golden.kernels import add, average_pool, conv2d, depthwise, fully_connected, reduce
 from narrows.golden.kernels_host import softmax
 from narrows.golden.operators import run_operator
-from narrows.graph.network import Add, Conv, Depthwise, HostOp, ImportRefused, Layer, NarrowsError, Network, Pool
+from narrows.graph.network import Add, Conv, Depthwise, HostOp, Layer, Network, Pool
 from narrows.tflite.file import FileTensor, Model, Operator
 
 __all__ = [

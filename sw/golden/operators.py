@@ -12,8 +12,8 @@ from typing import NoReturn
 
 import numpy as np
 
+from narrows.errors import ImportRefused
 from narrows.golden import kernels, quantization
-from narrows.graph.network import ImportRefused
 from narrows.tflite.file import FileTensor, Model, Operator
 
 BYTES = ("uint8", "int8")

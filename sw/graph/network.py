@@ -7,11 +7,12 @@ lists of host operators. Import (``narrows.importer.importer``) produces it, the
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
+
+from narrows.errors import ImportRefused
 
 
 @dataclass(frozen=True, eq=False)
@@ -204,26 +205,6 @@ class Network:
     def output(self) -> Tensor:
         """The last output, that of the last layer."""
         return self.outputs[-1]
-
-
-class NarrowsError(Exception):
-    """An error a user can act on: one message, shown without a traceback.
-
-    ``operators``: where a network is refused that was looked at as a whole, the rows of :mod:`narrows.compiler.operator_table`.
-    """
-
-    operators: Sequence[dict[str, Any]] = ()
-
-
-class ImportRefused(NarrowsError):
-    """The model can't be run exactly: names the operator, the tensor, the reason and the way out.
-
-    Where it is about one operator, ``op`` is its index in the file, and ``reason`` what the message says after naming it.
-    """
-
-    def __init__(self, message: str, *, op: int | None = None, reason: str = "") -> None:
-        super().__init__(message)
-        self.op, self.reason = op, reason
 
 
 class LayerRefused(ImportRefused):

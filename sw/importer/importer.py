@@ -11,10 +11,11 @@ from pathlib import Path
 
 import numpy as np
 
+from narrows.errors import ImportRefused
 from narrows.golden import model as golden
 from narrows.golden import quantization
 from narrows.golden.operators import BYTES, run_operator
-from narrows.graph.network import Add, HostOp, ImportRefused, Layer, Network, Tensor
+from narrows.graph.network import Add, HostOp, Layer, Network, Tensor
 from narrows.importer import pools as lowering_pools
 from narrows.importer.channelwise import realise
 from narrows.importer.lowering import LAYERS, NO_PAD, Lowering, Value

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from narrows.graph.network import NarrowsError
+from narrows.errors import NarrowsError
 from narrows.tflite.file import Model
 from narrows.tflite.metadata import normalization
 

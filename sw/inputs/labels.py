@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from math import prod
 from pathlib import Path
 
-from narrows.graph.network import NarrowsError
+from narrows.errors import NarrowsError
 from narrows.tflite.file import Model
 
 BACKGROUND = "background"

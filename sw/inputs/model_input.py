@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from narrows.graph.network import NarrowsError
+from narrows.errors import NarrowsError
 from narrows.inputs.input_range import InputRange, input_range
 from narrows.inputs.picture_file import read_pixels
 from narrows.tflite.file import FileTensor, Model

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from PIL import ExifTags, Image
 
-from narrows.graph.network import NarrowsError
+from narrows.errors import NarrowsError
 
 FILTER = "BILINEAR"  # part of the reference: another filter gives other bytes
 

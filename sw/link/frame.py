@@ -5,7 +5,7 @@ from __future__ import annotations
 import zlib
 from dataclasses import dataclass
 
-from narrows.graph.network import NarrowsError
+from narrows.errors import NarrowsError
 from narrows.hw.link.protocol import CHECK_BYTES, ESCAPE, ESCAPED, FLAG, HEADER_BYTES, REPLY, REPLY_BYTES, VERSION, Command
 
 #: The result in the frame that a client gets where another one has the board, :data:`TURNED_AWAY`; never the gateware's.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 
-from narrows.graph.network import NarrowsError
+from narrows.errors import NarrowsError
 
 
 class Turns:

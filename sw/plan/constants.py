@@ -10,9 +10,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from narrows.errors import ImportRefused
 from narrows.golden.fixed_point import mbqm
 from narrows.golden.quantization import average_multiplier
-from narrows.graph.network import Conv, Depthwise, ImportRefused, Pool, Tensor
+from narrows.graph.network import Conv, Depthwise, Pool, Tensor
 from narrows.hw.arithmetic.requantise import MAX_SHIFT, MIN_SHIFT
 from narrows.hw.config import BIAS_BITS, MULTIPLIER_BITS, NARROW_BIAS_BITS, EngineConfig
 from narrows.hw.depthwise.fields import constant_words

@@ -14,7 +14,7 @@ import numpy as np
 from markupsafe import Markup
 from PIL import Image
 
-from narrows.graph.network import NarrowsError
+from narrows.errors import NarrowsError
 from narrows.inputs.input_range import in_words
 from narrows.report import charts
 from narrows.report.trace import write_trace

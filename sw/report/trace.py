@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from narrows.graph.network import NarrowsError
+from narrows.errors import NarrowsError
 from narrows.sim.watch import Interval
 
 #: Lines of a trace in their order, and what is seen on each (:data:`narrows.sim.watch.WATCHED`).

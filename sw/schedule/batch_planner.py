@@ -5,12 +5,12 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Sequence
 
+from narrows.errors import Lacks
 from narrows.graph.blocks import Block, cut_after_depthwise
 from narrows.plan.allocation import even
 from narrows.plan.constants import groups_of
 from narrows.plan.plan import BlockPlan, Region
 from narrows.schedule.part_planner import PartPlanner
-from narrows.schedule.request import Lacks
 
 
 class BatchPlanner(PartPlanner):

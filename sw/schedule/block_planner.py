@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from narrows.errors import DoesNotFit, Lacks
 from narrows.graph.blocks import Block
 from narrows.hw.config import EngineConfig
 from narrows.plan.allocation import ActivationSpace, even, in_place, tensor_bytes
@@ -15,7 +16,7 @@ from narrows.plan.plan import BlockPlan, Region, Transfer, depthwise_geometry
 from narrows.program.encode import check_fields
 from narrows.schedule.buffering import expand_segment, line_room, row_steps, shortcut_ring
 from narrows.schedule.remedy import refusal
-from narrows.schedule.request import RESIDENT_SHARE, DoesNotFit, Lacks, Request
+from narrows.schedule.request import RESIDENT_SHARE, Request
 
 
 class BlockPlanner:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import lru_cache
 
+from narrows.errors import Lacks
 from narrows.graph.blocks import Block
 from narrows.hw.config import EngineConfig
 from narrows.hw.depthwise.geometry import DepthwiseGeometry
 from narrows.hw.depthwise.line_buffer import line_slots
 from narrows.plan.allocation import even
 from narrows.plan.plan import depthwise_geometry
-from narrows.schedule.request import Lacks
 
 
 @lru_cache(maxsize=1024)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Sequence
 
+from narrows.errors import Lacks
 from narrows.graph.blocks import Block
 from narrows.plan.constants import groups_of, tensor_words
 from narrows.plan.plan import BlockPlan
 from narrows.schedule.block_planner import BlockPlanner
 from narrows.schedule.buffering import row_steps
-from narrows.schedule.request import Lacks
 
 
 class PartPlanner(BlockPlanner):

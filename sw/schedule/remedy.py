@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 
+from narrows.errors import DoesNotFit, Lacks
 from narrows.hw.config import EngineConfig
-from narrows.schedule.request import DoesNotFit, Lacks
 
 #: The memories that a configuration may enlarge, and how many times as large they are tried.
 SETTINGS = ("activation_words", "line_words", "weight_words")

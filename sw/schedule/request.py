@@ -2,39 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
-from narrows.graph.network import NarrowsError
 from narrows.plan.plan import Region, Transfer
 
 #: Share of the weight memory a block may keep to itself: the rest prefetches for the next block. All of it if nothing else fits.
 RESIDENT_SHARE = 0.6
-
-
-class Lacks(ValueError):
-    """A way to run a block for which there is too little of ``setting``, one of the engine's memories.
-
-    ``passing``: there are other ways to run the block, which tell more of what it lacks.
-    """
-
-    def __init__(self, reason: str, setting: str, *, passing: bool = False) -> None:
-        super().__init__(reason)
-        self.setting, self.passing = setting, passing
-
-
-class DoesNotFit(NarrowsError):
-    """The network does not fit this engine: which block (``block``, its name), what it needs (``reason``) and what to change."""
-
-    def __init__(self, message: str | Callable[[], str], block: str | None = None, reason: str = "") -> None:
-        """``message`` may be a function: what helps takes time to find, and most refusals are of one way of many and never read."""
-        super().__init__(message)
-        self.block, self.reason, self._message = block, reason, message
-
-    def __str__(self) -> str:
-        if not isinstance(self._message, str):
-            self._message = self._message()
-        return self._message
 
 
 @dataclass(frozen=True, kw_only=True)

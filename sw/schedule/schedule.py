@@ -11,6 +11,7 @@ import dataclasses
 from collections.abc import Sequence
 
 from narrows.cycles.predict import predict
+from narrows.errors import DoesNotFit
 from narrows.graph.blocks import Block, cut_after_depthwise, form_blocks
 from narrows.graph.network import Network, Pool, Tensor
 from narrows.hw.config import EngineConfig
@@ -21,7 +22,7 @@ from narrows.plan.cost import array_cycles, weight_bytes
 from narrows.plan.plan import BlockPlan, Output, Plan, Region, Transfer
 from narrows.schedule.background import Background, interleave
 from narrows.schedule.batch_planner import BatchPlanner
-from narrows.schedule.request import RESIDENT_SHARE, DoesNotFit, Request
+from narrows.schedule.request import RESIDENT_SHARE, Request
 
 #: Pictures and results in external memory lie on multiples of this many bytes.
 ALIGNMENT = 1024

@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 import numpy as np
 import tflite
 
-from narrows.graph.network import ImportRefused
+from narrows.errors import ImportRefused
 from narrows.tflite.advice import no_tflite
 from narrows.tflite.metadata import metadata_of
 from narrows.tflite.options import ACTIVATIONS, DEFAULTS, OPERATOR_VERSIONS, OPTIONS, PADDINGS, REQUIRED, builtin_code

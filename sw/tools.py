@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from narrows.graph.network import NarrowsError
+from narrows.errors import NarrowsError
 
 #: Program, and the oldest native version that is used: older ones answer with other reports, or know less of the ECP5.
 OLDEST = {"yosys": (0, 45), "nextpnr-ecp5": (0, 8), "ecppack": (1, 4)}
