@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -30,7 +31,7 @@ def _alike(config: EngineConfig) -> EngineConfig:
     return replace(config, sdram=EngineConfig.sdram, sdram_mhz=EngineConfig.sdram_mhz, residual_lanes=1)
 
 
-def told(result: dict[str, Any]) -> str:
+def told(result: Mapping[str, Any]) -> str:
     """The clock of a result, which has ``clock_mhz`` and ``clock_of``, in words."""
     who = f"which builds for {result['clock_of']} reach" if result["clock_of"] else "which no build has reached"
     return f"at {result['clock_mhz']} MHz, {who}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,15 +66,7 @@ def build_program(
 
 def of_file(network: Network, error: ImportRefused) -> ImportRefused:
     """``error`` as one about the file's operator that the layer is of, where the network is of a file."""
-    found = re.match(r"operator (-?\d+) \(\w+, tensor .*?\): ", str(error))
-    if isinstance(error, LayerRefused):
-        at = next((at for at, layer in enumerate(network.layers) if layer.output is error.layer.output), None)
-        reason = error.reason
-    else:  # narrows.plan.constants knows a layer by its operator's index
-        at = next((at for at, layer in enumerate(network.layers) if found and layer.op == int(found[1])), None)
-        reason = str(error)[found.end() :] if found else ""
-    if at is None:
+    if not isinstance(error, LayerRefused) or not network.origins:
         return error
-    if not network.origins:
-        return LayerRefused(network.layers[at], reason)
-    return network.model.refusal(network.model.operators[network.origins[at][0]], reason)
+    at = next((at for at, layer in enumerate(network.layers) if layer.output is error.layer.output), None)
+    return error if at is None else network.model.refusal(network.model.operators[network.origins[at][0]], error.reason)

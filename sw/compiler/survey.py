@@ -170,7 +170,7 @@ def _network(low: Lowering, places: Sequence[int]) -> Network:
     """A piece as a network."""
     layers, origins = tuple(low.layers[at] for at in places), tuple(tuple(low.origins[at]) for at in places)
     return Network(
-        model=low.model, input=layers[0].inputs[0], output=layers[-1].output, layers=layers, pre=(), post=(), origins=origins,
+        model=low.model, input=layers[0].inputs[0], outputs=(layers[-1].output,), layers=layers, pre=(), post=(), origins=origins,
     )
 
 
@@ -186,7 +186,7 @@ def _try(found: Survey, low: Lowering, at: int, check: Callable[[], object]) -> 
     except DoesNotFit as error:
         _refuse(found, low, at, str(error))
     except ImportRefused as error:
-        _refuse(found, low, at, error.reason or str(error).partition("): ")[2])
+        _refuse(found, low, at, error.reason)
     except ValueError as error:
         _refuse(found, low, at, str(error))
 
@@ -197,7 +197,7 @@ def _refuse(found: Survey, low: Lowering, at: int, reason: str) -> None:
 
 def _settled(layer: Layer) -> None:
     if isinstance(layer, Conv | Depthwise):
-        settle(layer, layer.inputs[0])
+        settle(layer)
     elif isinstance(layer, Pool):
         pool_channels(layer, layer.output.shape[2])
 

@@ -147,7 +147,7 @@ def _conv(source: Tensor, output: Tensor, bias: np.ndarray, requant: Requant, la
     )  # fmt: skip
 
 
-def _weights(diagonal: np.ndarray, dtype: object) -> np.ndarray:
+def _weights(diagonal: np.ndarray, dtype: np.typing.DTypeLike) -> np.ndarray:
     return np.diag(diagonal).astype(dtype).reshape(len(diagonal), 1, 1, -1)
 
 

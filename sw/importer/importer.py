@@ -7,6 +7,7 @@ operator, the tensor, the reason and the way out.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,13 +15,13 @@ import numpy as np
 from narrows.errors import ImportRefused
 from narrows.golden import model as golden
 from narrows.golden import quantization
-from narrows.golden.operators import BYTES, run_operator
+from narrows.golden.operators import BYTES, run_operator, supported
 from narrows.graph.network import Add, HostOp, Layer, Network, Tensor
 from narrows.importer import pools as lowering_pools
 from narrows.importer.channelwise import realise
 from narrows.importer.lowering import LAYERS, NO_PAD, Lowering, Value
 from narrows.importer.rules import CLAMPS, RULES
-from narrows.tflite.advice import between_layers, unsupported
+from narrows.tflite.advice import OF_TWO, between_layers, unsupported
 from narrows.tflite.file import Model, Operator, read_model
 
 # What the host may run before and after the engine, in the golden model's arithmetic.
@@ -33,6 +34,7 @@ POST = _HOST | {"SOFTMAX", "LOGISTIC", "ARG_MAX", "STRIDED_SLICE"}
 
 assert lowering_pools  # imported to enter its layers
 _MAX_INPUT = 1 << 24  # elements of the model's input; far above every camera this is for
+_MAX_TAIL = 1_000_000  # multiply-adds of the network's end that the host may do: milliseconds
 _MAX_FOLDED = 1 << 24  # elements that folding constant subgraphs may make in all
 
 
@@ -46,12 +48,42 @@ def import_model(model: Model) -> Network:
     _check_ends(model)
     constants, ops = fold_constants(model)
     ops = model.live(ops)
+    try:
+        return _imported(model, constants, ops)
+    except ImportRefused as error:
+        tail = ops[next((n for n, op in enumerate(ops) if op.index == error.op), len(ops)) :]
+        if not tail or not _small_tail(model, constants, tail):
+            raise
+        try:
+            return _imported(model, constants, ops[: -len(tail)], tail)
+        except ImportRefused:
+            raise error from None
+
+
+def _small_tail(model: Model, constants: dict[int, np.ndarray], tail: list[Operator]) -> bool:
+    """Whether the host may run ``tail``, the end of the network: it begins with what the engine has no unit for, and is little work."""
+    first, macs = tail[0], 0
+    if first.name not in OF_TWO or any(i in constants or model.tensors[i].data is not None for i in first.inputs):
+        return False
+    for op in tail:
+        if op.name in ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"):
+            output, weights = model.tensors[op.outputs[0]].shape, model.tensors[op.inputs[1]].shape
+            macs += int(np.prod(output)) * int(np.prod(weights)) // max(output[-1], 1)
+    return macs <= _MAX_TAIL and {op.name for op in tail} <= set(supported())
+
+
+def _imported(model: Model, constants: dict[int, np.ndarray], ops: list[Operator], tail: Sequence[Operator] = ()) -> Network:
+    """The network of ``ops``, in order, with ``tail`` after them on the host."""
     pre, middle, post = split(model, constants, ops)
+    post += tail
+    ops = [*ops, *tail]
     uses = Counter(i for op in ops for i in op.inputs if i >= 0)
     low = Lowering(model, constants, uses)
     folded = len(model.operators) - len(ops)
     if folded:
         low.notes.append(f"{folded} operator{'s'[: folded > 1]} of constant or unread subgraphs left out")
+    if tail:
+        low.notes.append(f"{tail[0]}: the engine has no unit for it, so it and what follows run on the host")
     entry = engine_input(model, constants, middle, pre)
     low.values[entry.index] = Value(entry)
     for op in middle:

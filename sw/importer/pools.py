@@ -58,7 +58,7 @@ def _is_column(value: Value) -> bool:
 
 def _dimensions(call: Call, value: Value, axes: tuple[int, ...]) -> set[str]:
     """Which dimensions of the plane ``axes`` of the file's shape are: it may have more ones, or neighbours as one."""
-    sizes = dict(zip(("height", "width", "channels"), value.tensor.shape, strict=True))
+    sizes: dict[str, int] = dict(zip(("height", "width", "channels"), value.tensor.shape, strict=True))
     order = ("channels", "height", "width") if value.channels_first else ("height", "width", "channels")
     left, found = [name for name in order if sizes[name] != 1], set[str]()
     for axis, size in enumerate(call.source(0).shape):

@@ -146,7 +146,7 @@ def _extremum_bounds(low: Lowering, call: Call) -> tuple[Call, np.ndarray, np.nd
         call.refuse("input and output have different scales; quantise the model again")
     bounds = np.broadcast_to(bound.reshape(-1).astype(np.int64), channels)
     lo, hi = (np.full(channels, limit) for limit in quantization.limits(dtype))
-    return call, *((lo, bounds) if op.name == "MINIMUM" else (bounds, hi))
+    return (call, lo, bounds) if op.name == "MINIMUM" else (call, bounds, hi)
 
 
 def _one_bound(low: Lowering, call: Call) -> tuple[Call, int, int] | None:

@@ -10,10 +10,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from narrows.errors import ImportRefused
 from narrows.golden.fixed_point import mbqm
 from narrows.golden.quantization import average_multiplier
-from narrows.graph.network import Conv, Depthwise, Pool, Tensor
+from narrows.graph.network import Conv, Depthwise, LayerRefused, Pool, Tensor
 from narrows.hw.arithmetic.requantise import MAX_SHIFT, MIN_SHIFT
 from narrows.hw.config import BIAS_BITS, MULTIPLIER_BITS, NARROW_BIAS_BITS, EngineConfig
 from narrows.hw.depthwise.fields import constant_words
@@ -72,19 +71,17 @@ def settle(layer: Conv | Depthwise) -> Channels:
         if not in_range or ends[0] != ends[1]:
             if not misfit[channel]:
                 continue  # its bias is kept, in the wide form
-            raise ImportRefused(
-                f"operator {layer.name}, tensor {layer.output.name!r}: channel {channel} has {_beyond(int(shift[channel]))}, "
-                f"and its result is not always the same; quantise the model again with a calibration set that reaches this channel"
-            )
+            raise LayerRefused(
+                layer, f"channel {channel} has {_beyond(int(shift[channel]))}, and its result is not always the same; "
+                f"quantise the model again with a calibration set that reaches this channel"
+            )  # fmt: skip
         # Weights at their zero point add nothing; (2 d * 2^30 + 2^30) >> 31 is d.
         weights[channel] = layer.weight_zero_point
         bias[channel], multiplier[channel], shift[channel] = 2 * (ends[0] - requant.zero_point), 1 << 30, 0
     outside = (np.maximum(np.abs(least), np.abs(most)) >= 1 << 31) & ~misfit
     if outside.any():
-        raise ImportRefused(
-            f"operator {layer.name}, tensor {layer.output.name!r}: channel {np.flatnonzero(outside)[0]} "
-            f"can overflow the 32-bit accumulator of the reference; quantise the model again"
-        )
+        about = f"channel {np.flatnonzero(outside)[0]} can overflow the 32-bit accumulator of the reference"
+        raise LayerRefused(layer, f"{about}; quantise the model again")
     return Channels(weights, layer.weight_zero_point, bias, multiplier, shift)
 
 
@@ -104,15 +101,12 @@ def pool_channels(pool: Pool, count: int) -> Channels:
     ones = np.ones(count, np.int64)
     if pool.kind == "mean":
         if not MIN_SHIFT <= pool.shift <= MAX_SHIFT:
-            raise ImportRefused(
-                f"operator {pool.op} (MEAN, tensor {pool.output.name!r}): shift {pool.shift} is beyond the engine's constants; "
-                f"quantise the model again"
-            )
+            raise LayerRefused(pool, f"shift {pool.shift} is beyond the engine's constants; quantise the model again")
         return Channels(ones, 0, 0 * ones, pool.multiplier * ones, pool.shift * ones)
     try:
         multiplier, shift = average_multiplier(height * width)
     except ValueError as error:
-        raise ImportRefused(f"operator {pool.op} (AVERAGE_POOL_2D, tensor {pool.output.name!r}): {error}; pool a smaller plane") from None
+        raise LayerRefused(pool, f"{error}; pool a smaller plane") from None
     return Channels(ones, 0, 0 * ones, multiplier * ones, shift * ones)
 
 

@@ -20,7 +20,7 @@ _COMPILED = {
 
 _BETWEEN = "can't run between layers"
 #: What two activations can't become on the engine, and what to do instead.
-_OF_TWO = {
+OF_TWO = {
     "SUB": "the engine adds two tensors, it does not subtract them; export an ADD, with the sign in the convolution before",
     "MUL": "the engine does not multiply two tensors; use a network without such gates (squeeze and excitation)",
     "DIV": "the engine does not divide two tensors; use a network without it",
@@ -46,6 +46,6 @@ def unsupported(name: str) -> str:
 
 def between_layers(name: str, *, alone: bool) -> str:
     """Why operator ``name`` can't stand between layers, and what to do. ``alone``: of its inputs one at most is no constant."""
-    if not alone and name in _OF_TWO:
-        return f"{_BETWEEN}: {_OF_TWO[name]}"
+    if not alone and name in OF_TWO:
+        return f"{_BETWEEN}: {OF_TWO[name]}"
     return f"{_BETWEEN}; export the model with it folded into the convolution before"
