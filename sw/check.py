@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from narrows.compiler.runnable import runnable
-from narrows.device.frame import SimulatedDevice
+from narrows.device.device import Device
+from narrows.device.frame import Frame
 from narrows.errors import NarrowsError
 from narrows.golden import oracle
 from narrows.golden.model import run_model as run_golden
@@ -49,22 +50,22 @@ def check_model(
     able = runnable(network, config or EngineConfig(), slices=slices, store_blocks=True, batch=batch)
     program, plan = able.program, able.program.plan
     source, images = ModelInput(network.model, input_range), picture_files(images)
-    expected = sum(block.cycles for block in able.predicted)
     missing = None if oracle.available() else f"ai-edge-litert {oracle.VERSION} is not installed (the extra `test` has it)"
     result: dict[str, Any] = {"model": str(model), "batch": plan.images, "images": [], "equal": True, "input_range": None}
-    with SimulatedDevice(program, progress=progress) as device:
+    with Device.open(config=plan.config, progress=progress) as device:
+        device.load(program, progress=progress)
         for first in range(0, len(images), plan.images):
             paths = images[first : first + plan.images]
             read = [source.read(path) for path in paths]
             result["input_range"] = source.used_range(read) or result["input_range"]
             pictures = [run_pre(network, picture.value) for picture in read]
-            device.run(network, *pictures, expected=expected, progress=progress)
+            frame = device.run(*pictures, progress=progress)
             for number, (path, picture) in enumerate(zip(paths, read, strict=True)):
                 golden = dict(zip((id(layer.output) for layer in network.layers), run_network(network, pictures[number]), strict=True))
                 blocks = [
                     {"name": run.block.name, "equal": difference is None, "first_difference": difference}
                     for run in plan.blocks if run.first <= number < run.first + run.images and run.completes
-                    for difference in (stored_difference(device, run, golden, number),)
+                    for difference in (stored_difference(device, frame, run, golden, number),)
                 ]
                 tensors, operators = _operators(network, picture.value)
                 layers = _layers(network, golden, tensors)
@@ -78,9 +79,12 @@ def check_model(
     return result | {"oracle": missing is None, "oracle_missing": missing, "compared": compared}
 
 
-def stored_difference(device: SimulatedDevice, run: BlockPlan, golden: Mapping[int, np.ndarray], number: int) -> dict[str, Any] | None:
-    """Where what ``run`` stored of image ``number`` differs from the golden model's tensors (by the id of the network's), or None."""
-    found = device.tensor(run)[number - run.first]
+def stored_difference(
+    device: Device, frame: Frame, run: BlockPlan, golden: Mapping[int, np.ndarray], number: int
+) -> dict[str, Any] | None:
+    """Where what ``run`` stored of image ``number`` in ``frame``, the last one, differs from the golden model's tensors (by the id of the
+    network's), or None."""
+    found = device.tensor(frame, run)[number - run.first]
     wanted = golden[id(run.block.output)].reshape(run.block.output.shape)
     return first_difference(found, wanted[..., run.stored.start : run.stored.stop])
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from narrows.check import first_difference
 from narrows.compiler.runnable import build_program
-from narrows.device.frame import SimulatedDevice
+from narrows.device.device import Device
 from narrows.golden.model import run_network
 from narrows.graph.network import Network
 from narrows.hw.config import EngineConfig
@@ -27,12 +27,13 @@ def differences(
     """The plan that ran, and (block, first difference) of every stored block that is not what the golden model says."""
     program = build_program(network, config, slices=slices, store_blocks=store_blocks)
     wrong = []
-    with SimulatedDevice(program) as device:
+    with Device.open(config=config) as device:
+        device.load(program)
         for picture in pictures:
             golden = {id(layer.output): value for layer, value in zip(network.layers, run_network(network, picture), strict=True)}
-            device.run(network, picture, expected=4_000_000)
+            frame = device.run(picture)
             stored = [block for block in program.plan.blocks if block.store is not None]
-            found = [(b.block.name, first_difference(device.tensor(b)[0], golden[id(b.block.output)])) for b in stored]
+            found = [(b.block.name, first_difference(device.tensor(frame, b)[0], golden[id(b.block.output)])) for b in stored]
             wrong += [(name, difference) for name, difference in found if difference is not None]
     return program.plan, wrong
 

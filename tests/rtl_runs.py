@@ -15,17 +15,16 @@ from typing import Any
 
 import numpy as np
 
+from narrows import Device
+from narrows.device.simulated_board import SimulatedBoard
 from narrows.golden.model import run_pre
 from narrows.hw.config import EngineConfig
-from narrows.hw.control.counters import NAMES, WORDS
-from narrows.hw.top import Register, Status
 from narrows.importer.importer import import_network
 from narrows.inputs.model_input import input_for
 from narrows.plan.plan import Plan
 from narrows.program.encode import Program, compile_plan
 from narrows.schedule.schedule import plan_network
 from narrows.sim.build_folder import build_directory
-from narrows.sim.simulator import board
 from narrows.sim.sources import sources
 
 #: Real models and pictures, outside the repository; a test that needs one skips without the folder.
@@ -46,46 +45,44 @@ def _tools_digest() -> str:
     return hashlib.sha256(repr(texts).encode()).hexdigest()
 
 
-def _simulate(plan: Plan, program: Program, picture: bytes, netlist: bool) -> dict[str, Any]:
-    pins: list[int] = []
-    with board(plan.config, netlist=netlist) as simulator:
-        simulator.load(plan.picture.address, picture)
-        simulator.load(program.address, program.image)
-        while not simulator.read(Register.STATUS) & Status.READY:
-            pass
-        simulator.write(Register.PROGRAM_ADDRESS, program.address)
-        simulator.write(Register.PROGRAM_WORDS, program.words)
-        simulator.write(Register.CONTROL, 1)
-        stop = simulator.run(MAX_CYCLES, progress=lambda _: pins.append(simulator.pins), every=PINS_EVERY)
-        status = simulator.read(Register.STATUS)
-        if stop.reason != "done" or status & Status.BAD:
-            finished = simulator.read(Register.BLOCKS)
-            raise RuntimeError(f"The run did not end (status {status}): {finished} of {len(plan.blocks)} blocks in {stop.cycles} cycles.")
-        blocks = []
-        for index, block in enumerate(plan.blocks):
-            counters = {"name": block.block.name}
-            for offset, name in enumerate(NAMES):
-                simulator.write(Register.COUNTER_INDEX, index * WORDS + offset)
-                simulator.read(Register.STATUS)  # the counter is on the port two cycles after its index
-                counters[name] = simulator.read(Register.COUNTER)
-            blocks.append(counters)
+class Recorded(SimulatedBoard):
+    """Runs a program to its end without a look at it, so that only the engine moves the pins; ``pins``: their hashes on the way."""
+
+    def __init__(self, config: EngineConfig, *, netlist: bool) -> None:
+        super().__init__(config, netlist=netlist)
+        self.pins: list[int] = []
+
+    def pause(self, cycles: int = MAX_CYCLES) -> None:
+        self._simulator.run(cycles, progress=lambda _: self.pins.append(self._simulator.pins), every=PINS_EVERY)
+
+    def ends(self) -> list[int]:
+        """The cycles in which blocks were over."""
+        return self._simulator.block_cycles
+
+
+def _simulate(plan: Plan, program: Program, picture: np.ndarray, netlist: bool) -> dict[str, Any]:
+    board = Recorded(plan.config, netlist=netlist)
+    with Device(lambda: board, config=plan.config, attempts=1) as device:
+        device.load(program)
+        frame = device.run(picture)
+        blocks = [{"name": run.block.name, **counters} for run, counters in zip(plan.blocks, frame.blocks, strict=True)]
         stores = {block.block.name: block.store for block in plan.blocks if block.store is not None}
-        outputs = {name: simulator.read_memory(store.address, store.bytes).hex() for name, store in stores.items()}
-        cycles = simulator.read(Register.CYCLES)
-        return {"cycles": cycles, "blocks": blocks, "outputs": outputs, "ends": simulator.block_cycles, "pins": [*pins, simulator.pins]}
+        outputs = {name: board.read_memory(store.address, store.bytes).hex() for name, store in stores.items()}
+        return {"cycles": frame.cycles, "blocks": blocks, "outputs": outputs, "ends": board.ends(), "pins": board.pins}
 
 
 def run_plan(plan: Plan, picture: np.ndarray, *, netlist: bool = False) -> dict[str, Any]:
     """What the simulated board counted and computed for ``plan``, as gateware or as its netlist: see :func:`counted`."""
-    program, data = compile_plan(plan), np.ascontiguousarray(picture).tobytes()
+    tensor = plan.blocks[0].block.input
+    program, picture = compile_plan(plan), np.ascontiguousarray(picture).view(tensor.dtype).reshape(tensor.shape)
     about = f"{program.address} {plan.config.digest} {_tools_digest()} {netlist}"
-    name = hashlib.sha256(program.image + data + about.encode()).hexdigest()[:24]
+    name = hashlib.sha256(program.image + picture.tobytes() + about.encode()).hexdigest()[:24]
     path = build_directory() / "rtl_runs" / f"{name}.json"
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         # Workers of the test runner may do the same run: the file appears as a whole or not at all.
         part = path.with_suffix(f".{os.getpid()}")
-        part.write_text(json.dumps(_simulate(plan, program, data, netlist)))
+        part.write_text(json.dumps(_simulate(plan, program, picture, netlist)))
         part.replace(path)
     result = json.loads(path.read_text())
     result["outputs"] = {name: bytes.fromhex(text) for name, text in result["outputs"].items()}

@@ -119,6 +119,21 @@ def test_a_frame_has_its_counters():
         assert board.registers[WATCHDOG] > 1_000_000 and COUNTER not in board.registers
 
 
+def test_a_tensor_is_of_the_frame_that_left_it():
+    """Over a line, too; of any frame but the last one it is gone."""
+    program, network = made()
+    with opened(Wire(EngineModel(made()))) as device:
+        device.load(program)
+        last = program.plan.blocks[-1]
+        for picture in pictures(2, network):
+            frame = device.run(picture)
+            assert np.array_equal(device.tensor(frame, last)[0], run_network(network, picture)[-1].reshape(last.block.output.shape))
+        device.run(picture)
+        with pytest.raises(NarrowsError, match="Another frame was run since"):
+            device.tensor(frame, last)
+        assert right(network, picture, device.run(picture).output)
+
+
 def test_the_next_picture_is_sent_while_a_frame_runs():
     """From when the engine has read the one before: the model reads it as late as the engine may."""
     program, network = made()

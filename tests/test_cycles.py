@@ -23,7 +23,7 @@ from narrows.cycles.dram import Bus
 from narrows.cycles.latencies import Latencies
 from narrows.cycles.predict import BlockCycles, Deadlock, predict
 from narrows.cycles.program import Program, ProgramStream, Ring
-from narrows.device.frame import SimulatedDevice
+from narrows.device.device import Device
 from narrows.hw.config import ECP5_25F, ECP5_85F_WIDE, EngineConfig
 from narrows.hw.control.program_reader import Kind, lane_bytes, lanes
 from narrows.hw.dram.timing import W9825G6KH_6
@@ -230,8 +230,9 @@ def test_every_run_of_a_batch_takes_what_was_predicted(name, batch):
     program = build_program(network, CONFIG, batch=images, stream=stream)
     predicted = predict(program.plan)
     picture = np.zeros(network.input.shape, network.input.dtype)
-    with SimulatedDevice(program) as device:
-        run = device.run(network, picture, expected=frame(predicted))
+    with Device.open(config=CONFIG) as device:
+        device.load(program)
+        run = device.run(picture)
     check_prediction(predicted, run.blocks, [run.block.name for run in program.plan.blocks])
     assert run.cycles == pytest.approx(frame(predicted), rel=FRAME)
 

@@ -19,7 +19,7 @@ from rtl_runs import SHARED
 from test_schedule import check_plan
 
 from narrows.api import build_program, plan_model, run_model, stored_difference
-from narrows.device.frame import SimulatedDevice
+from narrows.device.device import Device
 from narrows.errors import DoesNotFit, ImportRefused
 from narrows.golden.model import run_network, run_post, run_pre
 from narrows.graph.network import Network
@@ -71,12 +71,13 @@ def test_a_file_from_the_field(name: str):
     """Golden model and gateware give the recorded bytes of two pictures."""
     path = field_file(name)
     network = import_network(path)
-    with SimulatedDevice(build_program(network, EngineConfig())) as device:
+    with Device.open(config=EngineConfig()) as device:
+        device.load(build_program(network, EngineConfig()))
         for picture, want in recorded()[path.name].items():
             hashes = [output["sha256"] for output in want]
             image = run_pre(network, input_for(network.model, SHARED / "images" / picture))
             assert digests(run_post(network, *outputs_of(network, image))) == hashes
-            assert digests(run_post(network, *device.run(network, image, expected=1_000_000).outputs[0])) == hashes
+            assert digests(run_post(network, *device.run(image).outputs[0])) == hashes
 
 
 @pytest.mark.parametrize("name", REFUSED)
@@ -187,15 +188,16 @@ def test_batches(name: str, batch: int, stream: bool, engine: str):
     program = build_program(network, ENGINES[engine], batch=batch, stream=stream, store_blocks=stream)
     plan = program.plan
     pictures = [made.picture() for _ in range(plan.images)]
-    with SimulatedDevice(program) as device:
-        frame = device.run(network, *pictures, expected=1_000_000)
+    with Device.open(config=ENGINES[engine]) as device:
+        device.load(program)
+        frame = device.run(*pictures)
         for number, picture in enumerate(pictures):
             for found, want in zip(frame.outputs[number], outputs_of(network, picture), strict=True):
                 np.testing.assert_array_equal(found, want)
             golden = {id(layer.output): value for layer, value in zip(network.layers, run_network(network, picture), strict=True)}
             runs = [run for run in plan.blocks if run.store is not None and run.first <= number < run.first + run.images and run.completes]
             if stream:
-                assert not [run.block.name for run in runs if stored_difference(device, run, golden, number) is not None]
+                assert not [run.block.name for run in runs if stored_difference(device, frame, run, golden, number) is not None]
 
 
 def test_a_plan_names_what_is_loaded():

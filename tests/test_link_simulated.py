@@ -10,7 +10,8 @@ from engine_runs import SMALL
 from made_network import Made
 
 from narrows.compiler.runnable import build_program
-from narrows.device.frame import Frame, SimulatedDevice
+from narrows.device.device import Device
+from narrows.device.frame import Frame
 from narrows.hw.control.counters import NAMES, WORDS
 from narrows.hw.top import Register, Status
 from narrows.link.client import Link
@@ -38,8 +39,9 @@ def program() -> Program:
 @pytest.fixture(scope="module")
 def frame(program: Program) -> Frame:
     """What the back door gets."""
-    with SimulatedDevice(program) as device:
-        frame = device.run(MADE.network(), PICTURE, expected=4_000_000)
+    with Device.open(config=SMALL) as device:
+        device.load(program)
+        frame = device.run(PICTURE)
     assert len(np.unique(frame.output)) > 20
     return frame
 

@@ -18,7 +18,7 @@ from narrows.api import run_model
 from narrows.check import stored_difference
 from narrows.compiler.runnable import build_program
 from narrows.cycles.predict import predict
-from narrows.device.frame import SimulatedDevice
+from narrows.device.device import Device
 from narrows.golden.model import run_network
 from narrows.graph.network import Tensor
 from narrows.hw.config import EngineConfig
@@ -163,14 +163,15 @@ def test_a_batch_on_the_gateware(batch, engine):
     images = plan.images
     assert 2 <= images <= batch and any(run.images == images for run in plan.blocks)
     pictures = [made().picture() for _ in range(images)]
-    with SimulatedDevice(program) as device:
+    with Device.open(config=config) as device:
+        device.load(program)
         for count in (images, 1):
-            frame = device.run(network, *pictures[:count], expected=4_000_000)
+            frame = device.run(*pictures[:count])
             for number in range(images):
                 values = run_network(network, pictures[number % count])
                 golden = dict(zip((id(layer.output) for layer in network.layers), values, strict=True))
                 runs = [run for run in plan.blocks if run.first <= number < run.first + run.images]
-                assert not [run.block.name for run in runs if stored_difference(device, run, golden, number) is not None]
+                assert not [run.block.name for run in runs if stored_difference(device, frame, run, golden, number) is not None]
                 assert np.array_equal(frame.outputs[number][-1], values[-1])
 
 
@@ -182,8 +183,9 @@ def test_a_batch_of_a_padded_tensor(slices):
     program = build_program(network, EngineConfig(), slices=slices, batch=2)
     pictures = [made.picture() for _ in range(2)]
     assert any(run.load is not None and run.source.groups > 9 for run in program.plan.blocks)
-    with SimulatedDevice(program) as device:
-        frame = device.run(network, *pictures, expected=1_000_000)
+    with Device.open(config=EngineConfig()) as device:
+        device.load(program)
+        frame = device.run(*pictures)
     for picture, (output,) in zip(pictures, frame.outputs, strict=True):
         assert np.array_equal(output, run_network(network, picture)[-1])
 
@@ -198,8 +200,9 @@ def test_a_stream_on_the_gateware(batch, engine):
     plan = program.plan
     assert plan.late and plan.images <= batch
     given = [[made().picture() for _ in range(plan.images)] for _ in range(4)]
-    with SimulatedDevice(program) as device:
-        frames = [device.run(network, *pictures, expected=4_000_000) for pictures in given]
+    with Device.open(config=config) as device:
+        device.load(program)
+        frames = [device.run(*pictures) for pictures in given]
     for pictures, frame in zip(given, frames[1:], strict=False):
         for picture, (output,) in zip(pictures, frame.outputs, strict=True):
             assert np.array_equal(output, run_network(network, picture)[-1])

@@ -28,6 +28,7 @@ from narrows.hw.config import EngineConfig
 from narrows.hw.system import BAUD
 from narrows.link.frame import LinkError
 from narrows.link.turns import Turns
+from narrows.plan.plan import BlockPlan
 from narrows.program.encode import Program
 
 if TYPE_CHECKING:
@@ -179,6 +180,17 @@ class Device:
                 yield replace(frame, outputs=frame.outputs[: len(of)])
             take(2)
 
+    def tensor(self, frame: Frame, run: BlockPlan) -> np.ndarray:
+        """What ``run``, one of the plan's that store something, left in external memory in the last frame, which is ``frame``: (images,
+        height, width, ``run.stored`` channels)."""
+        with self._turn():
+            there = self._left_by(frame)
+            try:
+                return there.stored(run)
+            except LinkError:
+                self._drop()  # on another connection it may be another memory
+                raise
+
     def observe(self, lines: Mapping[str, Sequence[str]], *, pause: int) -> None:
         """From now on keep what units of a simulation in this process do: see :meth:`narrows.sim.simulator.Simulator.watch`."""
         with self._turn():
@@ -187,8 +199,7 @@ class Device:
     def observed(self, frame: Frame) -> list[Interval]:
         """What :meth:`observe` kept of the last run, which gave ``frame``, in cycles since its start; then it keeps no more."""
         with self._turn():
-            if self._on_board is None or self._on_board.counted is not frame.blocks:
-                raise NarrowsError("Another frame was run since, or none: observe it before the next one.")
+            self._left_by(frame)
             return self._observable().observed(sum(run["cycles"] for run in frame.blocks))
 
     def _observable(self) -> SimulatedBoard:
@@ -199,6 +210,12 @@ class Device:
         return self._board
 
     # Helpers.
+
+    def _left_by(self, frame: Frame) -> BoardProgram:
+        """The program on the board, which was run last by ``frame``."""
+        if self._on_board is None or self._on_board.counted is not frame.blocks:
+            raise NarrowsError("Another frame was run since: ask for what one has left before the next one.")
+        return self._on_board
 
     @contextmanager
     def _turn(self) -> Iterator[None]:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from narrows.cycles import predict as cycle_model
 from narrows.device.board import Board, size_words
 from narrows.device.frame import Frame, Progress
-from narrows.device.outputs import read_outputs
+from narrows.device.outputs import read_outputs, read_stored
 from narrows.errors import NarrowsError
 from narrows.hw.control.counters import NAMES, WORDS
 from narrows.hw.top import Register, Status
 from narrows.link.client import BLOCK
 from narrows.link.frame import LinkError, line_seconds
+from narrows.plan.plan import BlockPlan
 from narrows.program.encode import Program
 
 #: A program that takes this many times its predicted cycles, and some more, has hung.
@@ -70,6 +73,11 @@ class BoardProgram:
         frame = Frame(outputs, self._board.read_registers([Register.CYCLES])[0], rows, sent)
         self.last, self.counted = batch, rows
         return frame
+
+    def stored(self, run: BlockPlan) -> np.ndarray:
+        """See :meth:`narrows.Device.tensor`."""
+        assert run.store is not None
+        return read_stored(self._board.read_memory, run.store, run.block.output, run.images, run.stored)
 
     def _wait(self, coming: list[bytes] | None, progress: Progress | None) -> int:
         """Wait for the program's end by the engine's own clock; returns how many bytes of the pictures ``coming`` were sent meanwhile."""

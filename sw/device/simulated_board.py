@@ -23,16 +23,16 @@ class SimulatedBoard:
     """What :class:`narrows.link.client.Link` is for a board at a line. Time passes in :meth:`pause`, some cycles in registers' accesses.
 
     External memory is reached through the simulator's own door, in no time. ``config``: the engine, compiled unless it is cached;
-    ``waveform``: a .vcd file for the cycles ``window``. Raises :class:`NarrowsError` where a tool fails. Threads may share it: each method
-    is carried out as a whole.
+    ``waveform``: a .vcd file for the cycles ``window``; ``netlist``: what synthesis makes of the gateware, in its place. Raises
+    :class:`NarrowsError` where a tool fails. Threads may share it: each method is carried out as a whole.
     """
 
     def __init__(
         self, config: EngineConfig, *, waveform: Path | None = None, window: tuple[int, int] | None = None,
-        progress: Callable[[str, float], None] | None = None,
+        progress: Callable[[str, float], None] | None = None, netlist: bool = False,
     ) -> None:
         self._lock = threading.RLock()  # for what takes several accesses
-        self._simulator = board(config, trace=waveform, window=window, progress=progress)
+        self._simulator = board(config, netlist=netlist, trace=waveform, window=window, progress=progress)
         self.identity = Identity(
             window=WINDOW, room=0, max_data=MAX_DATA, memory_bytes=self._simulator.memory_size, clock_hz=config.sdram_mhz * 1_000_000,
             digest=config.digest,

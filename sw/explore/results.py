@@ -14,7 +14,8 @@ import numpy as np
 from narrows.api import engine_rows
 from narrows.compiler.runnable import runnable
 from narrows.cycles.bounds import Bounds, bounds_of, parts, total
-from narrows.device.frame import Frame, SimulatedDevice
+from narrows.device.device import Device
+from narrows.device.frame import Frame
 from narrows.errors import NarrowsError
 from narrows.explore import builds as results_builds
 from narrows.explore import text as results_text
@@ -45,8 +46,9 @@ def measure(name: str, network: Network, way: tuple[str, int, bool], config: Eng
     able = runnable(network, config, batch=batch, stream=stream)
     program, plan, predicted = able.program, able.program.plan, able.predicted
     picture = np.zeros(network.input.shape, network.input.dtype)
-    with SimulatedDevice(program, progress=progress) as device:
-        frame = device.run(network, picture, expected=sum(block.cycles for block in predicted), progress=progress)
+    with Device.open(config=config, progress=progress) as device:
+        device.load(program, progress=progress)
+        frame = device.run(picture, progress=progress)
     return _measured(name, words, plan, frame, engine_rows(plan, frame, predicted))
 
 
