@@ -32,7 +32,8 @@ class Board:
     ``platform``: the class that knows its pins. ``clock``: the resource with its oscillator, of ``clock_mhz``. ``config``: the engine
     built for it if no other is asked for, with the SDRAM part it carries. ``button``: the resource that resets. ``lights``: resources
     for alive, busy and error. ``high``: pins to hold high, as resource, number and the name within. ``loader``: its name for
-    openFPGALoader. ``floorplan``: sites for multipliers and block RAMs. ``dense``: ``config`` fills the chip, so its netlist has to leave
+    openFPGALoader, which knows it from ``loader_version`` on; an older one is told the ``cable`` and which of its ``pins`` are TDI, TDO,
+    TCK and TMS. ``floorplan``: sites for multipliers and block RAMs. ``dense``: ``config`` fills the chip, so its netlist has to leave
     the router as much room as it can, at the cost of longer paths. ``target_mhz``: what the router is asked for at that config's clock, if
     more than the clock, so that it tries harder. ``first_seed``: of the router's random placements, one that is known to be fast enough.
     """
@@ -46,6 +47,9 @@ class Board:
     lights: tuple[tuple[str, int], ...]
     high: tuple[tuple[str, int, str], ...] = ()
     loader: str
+    loader_version: str
+    cable: str
+    pins: str
     floorplan: Floorplan | None = None
     dense: bool = False
     target_mhz: float | None = None

@@ -18,6 +18,10 @@ class _Platform25F(ULX3S_25F_Platform):
 
 
 _COMMON = {
+    "loader": "ulx3s",
+    "loader_version": "0.1",
+    "cable": "ft231X",
+    "pins": "RI:CTS:DSR:DCD",
     "clock": "clk25",
     "clock_mhz": 25,
     "button": ("button_fire", 0),
@@ -28,7 +32,7 @@ _COMMON = {
 
 #: Boards were made with MT48LC16M16A2, AS4C16M16, AS4C32M16SB-7, IS42S16160G and W9825G6KH-6, as what was to be had.
 ULX3S_85F = Board(
-    name="ulx3s-85f", platform=_Platform85F, loader="ulx3s", config=EngineConfig(sdram="any-256M-75", sdram_mhz=115),
+    name="ulx3s-85f", platform=_Platform85F, config=EngineConfig(sdram="any-256M-75", sdram_mhz=115),
     floorplan=default_engine, target_mhz=133.4, first_seed=2, **_COMMON,
 )
 #: The same board with the other engine.
@@ -37,7 +41,7 @@ ULX3S_85F_WIDE = replace(
     config=replace(ECP5_85F_WIDE, sdram="any-256M-75", sdram_mhz=115),
 )
 ULX3S_25F = Board(
-    name="ulx3s-25f", platform=_Platform25F, loader="ulx3s", dense=True, **_COMMON,
+    name="ulx3s-25f", platform=_Platform25F, dense=True, **_COMMON,
     # One multiplier for residual sums, in turns: with a lane of its own the engine has more logic than the chip.
     config=replace(ECP5_25F, residual_lanes=0, sdram="any-256M-75", sdram_mhz=80),
 )  # fmt: skip

@@ -216,7 +216,7 @@ def flash(
     with errors(debug):
         from narrows.bitstream.flash import flash_board
 
-        flash_board(board, permanent=flash)
+        flash_board(board, permanent=flash, say=lambda words: typer.echo(f"narrows: {words}", err=True))
 
 
 @app.command()
