@@ -167,8 +167,16 @@ def two_outputs(seed: int = 0) -> tuple[Made, Network]:
     return made, made.conv(6).network(plane, made.layers[-2].output)
 
 
+def plane_and_classes() -> tuple[Made, Network]:
+    """The classifier could be a stream's, were it the only output."""
+    made = stem(17, 15, 12)
+    plane = made.at
+    return made, made.block(12, stride=2).conv(40).pool().conv(9).network(plane)
+
+
 BATCHED: dict[str, Callable[[], tuple[Made, Network]]] = {
     "several outputs": two_outputs,
+    "a plane and classes": plane_and_classes,
     "flatten": lambda: ((made := stem(17, 15).block(16, stride=2).conv(30).dense(40).conv(9)), made.network()),
     "a pool that is read": lambda: ((made := stem(17, 15).conv(40).pool()), made.conv(9).network(made.layers[-2].output)),
 }
