@@ -1,12 +1,10 @@
-"""Threads that share a device, an interpreter, a link or a simulation: right bytes for each, or a clear error; no crash, no hang."""
+"""Threads that share a device or a simulation: right bytes for each, or a clear error; no crash, no hang."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
 import threading
-import time
-import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -14,49 +12,13 @@ import numpy as np
 import pytest
 from engine_model import EngineModel
 from engine_runs import SMALL
-from link_lines import Board, Line
-from random_mobilenet import random_mobilenet
+from side_by_side import together
 from test_board_device import Wire, batched, made, opened, pictures, right
-from test_serve import OPTIONS, pixels
 
 from narrows import Device
 from narrows.errors import NarrowsError
-from narrows.golden.model import run_model
-from narrows.importer.importer import import_network
 from narrows.link.client import Link
-from narrows.link.frame import LinkError
 from narrows.link.turns import Turns
-
-#: Threads change places so often that what is not held together comes apart in a few rounds.
-SWITCH = 1e-5
-
-
-@pytest.fixture(autouse=True)
-def often():
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(SWITCH)
-    yield
-    sys.setswitchinterval(before)
-
-
-def together(*works: Callable[[], None]) -> list[BaseException | None]:
-    """Run ``works`` in threads that start at once; what each of them raised."""
-    ends: list[BaseException | None] = [None] * len(works)
-    start = threading.Barrier(len(works))
-
-    def run(number: int) -> None:
-        start.wait()
-        try:
-            works[number]()
-        except BaseException as error:  # noqa: BLE001 - it is looked at in the test
-            ends[number] = error
-
-    threads = [threading.Thread(target=run, args=(number,), daemon=True) for number in range(len(works))]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return ends
 
 
 def test_frames_of_many_threads_on_one_device():
@@ -202,176 +164,16 @@ def test_a_device_that_is_closed_while_others_use_it(number: int):
     assert ends[2] is None and all(isinstance(end, NarrowsError) and "The device is closed" in str(end) for end in ends[:2]), ends
 
 
-@pytest.fixture
-def model(tmp_path: Path) -> Path:
-    path = tmp_path / "net.tflite"
-    path.write_bytes(random_mobilenet(np.random.default_rng(20), **OPTIONS))
-    return path
-
-
-def model_device(model: Path) -> Device:
-    from narrows.api import build_program
-
-    network = import_network(model)
-    line = Line(EngineModel((build_program(network, SMALL), network)))
-    return Device(lambda: Link(line, patience=0.02, baud=10**9, clock=line.clock), config=SMALL)
-
-
-@pytest.mark.parametrize("shared", [False, True])
-def test_interpreters_of_many_threads(model: Path, shared: bool):
-    """One each: right outputs. One for all: an output that is got is that of the thread's own input, or there is an error."""
-    with model_device(model) as device:
-        one = device.interpreter(model)
-        source, result = one.get_input_details()[0], one.get_output_details()[0]["index"]
-        good, refused = [], list[str]()
-
-        def work(number: int) -> None:
-            interpreter, rng = one if shared else device.interpreter(model), np.random.default_rng(number)
-            for _ in range(10):
-                value = rng.integers(-128, 128, source["shape"]).astype(source["dtype"])
-                wanted = run_model(one.network.model, value)[result]
-                try:
-                    interpreter.set_tensor(source["index"], value)
-                    interpreter.invoke()
-                    got = interpreter.get_tensor(result)
-                except NarrowsError as error:
-                    refused.append(str(error))
-                    continue
-                assert np.array_equal(got, wanted)
-                good.append(number)
-
-        assert together(*(lambda number=number: work(number) for number in range(4))) == [None] * 4
-        assert bool(refused) == shared and len(good) + len(refused) == 40
-        assert all("Another thread has given this interpreter inputs" in error for error in refused)
-
-
-def test_answers_of_many_threads_are_those_of_their_pictures(model: Path):
-    """Also of one interpreter, whose kept tensors and frame are those of the last one."""
-    images = pixels(24)
-    with model_device(model) as device:
-        interpreter = device.interpreter(model)
-        expected = [interpreter.classify(image) for image in images]
-        found: dict[int, object] = {}
-
-        def work(number: int) -> None:
-            for at in range(number, len(images), 4):
-                found[at] = interpreter.classify(images[at])
-
-        assert together(*(lambda number=number: work(number) for number in range(4))) == [None] * 4
-        assert [found[at] for at in range(len(images))] == expected
-
-
-def test_an_answer_that_is_made_while_another_picture_is_classified(model: Path, monkeypatch: pytest.MonkeyPatch):
-    """It is made of its own picture's outputs, not of what the interpreter has kept meanwhile."""
-    images = pixels(2)
-    with model_device(model) as device:
-        interpreter = device.interpreter(model)
-        expected = interpreter.classify(images[0])
-        assert expected != interpreter.classify(images[1])
-        begun, done, answers = threading.Event(), threading.Event(), interpreter._answers
-
-        def late(*arguments):
-            if not begun.is_set():
-                begun.set()
-                done.wait()
-            return answers(*arguments)
-
-        monkeypatch.setattr(interpreter, "_answers", late)
-        found = []
-
-        def other() -> None:
-            begun.wait()
-            interpreter.classify(images[1])
-            done.set()
-
-        assert together(lambda: found.append(interpreter.classify(images[0])), other) == [None, None]
-        assert found == [expected]
-
-
-def test_a_thread_may_invoke_for_another(model: Path):
-    """As event loops have it: inputs are given and outputs are got here, what takes long is done there."""
-    with model_device(model) as device:
-        interpreter = device.interpreter(model)
-        source, result = interpreter.get_input_details()[0], interpreter.get_output_details()[0]["index"]
-        for seed in range(3):
-            value = np.random.default_rng(seed).integers(-128, 128, source["shape"]).astype(source["dtype"])
-            interpreter.set_tensor(source["index"], value)
-            assert together(interpreter.invoke) == [None]
-            assert np.array_equal(interpreter.get_tensor(result), run_model(interpreter.network.model, value)[result])
-            assert interpreter.frame is not None
-        (error,) = together(lambda: interpreter.classify(np.zeros((21, 19, 3), np.uint8)))
-        assert error is None
-        for ask in (lambda: interpreter.get_tensor(result), interpreter.invoke, lambda: interpreter.frame):
-            with pytest.raises(NarrowsError, match="Another thread has given this interpreter inputs since"):
-                ask()
-
-
-def test_a_link_of_many_threads():
-    board = Board(1 << 16)
-    line = Line(board)
-    link = Link(line, patience=0.02, baud=10**9, clock=line.clock)
-
-    def work(number: int) -> None:
-        rng = np.random.default_rng(number)
-        for _ in range(30):
-            data = rng.bytes(2 * int(rng.integers(1, 800)))
-            link.write_memory(8192 * number, data)
-            assert link.read_memory(8192 * number, len(data)) == data
-            assert link.checksum(8192 * number, len(data)) == zlib.crc32(data)
-            link.write_register(100 + number, len(data))
-            assert link.read_register(100 + number) == len(data)
-
-    assert together(*(lambda number=number: work(number) for number in range(6))) == [None] * 6
-    with pytest.raises(NarrowsError, match="The link is in use by this very thread"):
-        link.write_memory(0, bytes(2000), progress=lambda *_: link.status())
-    assert link.read_memory(0, 2) == bytes(2)
-    link.close()
-    for ask in (link.status, link.identify, lambda: link.write_memory(0, b"ab")):
-        with pytest.raises(LinkError, match="The link is closed"):
-            ask()
-
-
-@pytest.mark.parametrize("here", [False, True], ids=["elsewhere", "inside"])
-def test_a_link_that_is_closed_while_it_is_used(here: bool):
-    """Its port is closed when nobody reads it any more."""
-    board = Board(1 << 16)
-    line, parts, closed = Line(board), [], []
-    read = line.read
-
-    def watched(size: int) -> bytes:
-        while len(parts) >= 20 and not here and not link._session._closed:
-            pass
-        for _ in range(1000):  # time for who closes it in the middle of a read
-            assert not closed, "closed while it is read"
-            time.sleep(0)
-        return read(size)
-
-    line.read, line.close = watched, lambda: closed.append(1)
-    link = Link(line, patience=0.02, baud=10**9, clock=line.clock)
-
-    def use() -> None:
-        while True:
-            link.write_memory(0, bytes(4096), progress=lambda done, _: (parts.append(done), here and len(parts) > 20 and link.close()))
-
-    def close() -> None:
-        while len(parts) < 20:
-            pass
-        if not here:
-            link.close()
-            assert closed
-
-    ends = together(use, close)
-    assert isinstance(ends[0], LinkError) and "The link is closed" in str(ends[0]) and ends[1] is None and closed
-
-
 #: In a process of its own, for what goes wrong in the simulation's library ends the process.
 SIMULATED = """
 import sys, threading
 sys.path.insert(0, sys.argv[1])
-from test_threads import *
+from engine_runs import SMALL
+from side_by_side import together
+from test_board_device import made, pictures, right
+from narrows import Device
 from narrows.device.simulated_board import SimulatedBoard
 from narrows.hw.top import Register
-sys.setswitchinterval(SWITCH)
 programs = [made(0), made(1)]
 
 device = Device.open("sim", config=SMALL)

@@ -18,6 +18,15 @@ _COMPILED = {
     "NeutronGraph": "an NXP Neutron; take the file from before the Neutron converter",
 }
 
+#: What the engine has no unit for, and what to take in its place.
+_NO_UNIT = {
+    "MAX_POOL_2D": "the engine forms no maximum of pixels; use an average pool without padding, or a stride in the convolution before",
+    "CONCATENATION": "the engine joins branches by adding them only; use an ADD, or a network of one chain",
+    "RESIZE_BILINEAR": "the engine does not resize between layers; export the network up to there",
+    "RESIZE_NEAREST_NEIGHBOR": "the engine does not resize between layers; export the network up to there",
+    "TRANSPOSE_CONV": "the engine does not resize between layers; export the network up to there",
+}
+
 _BETWEEN = "can't run between layers"
 #: What two activations can't become on the engine, and what to do instead.
 OF_TWO = {
@@ -41,6 +50,8 @@ def unsupported(name: str) -> str:
         return f"the network is compiled for {_COMPILED[name]}"
     if name.startswith("Flex"):
         return "an operator of TensorFlow, not of TFLite; convert the model with TFLite's built-in operators only"
+    if name in _NO_UNIT:
+        return f"not supported: {_NO_UNIT[name]}"
     return "not supported; only classifiers of the MobileNetV1 and V2 kind can be imported"
 
 
