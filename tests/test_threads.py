@@ -47,7 +47,7 @@ def test_streams_whose_outputs_come_a_frame_later():
 
         def work(number: int) -> None:
             images = pictures(5 + number, network)
-            outputs = [output for frame in device.stream(images) for output in frame.outputs]
+            outputs = [output for frame in device.stream(images) for (output,) in frame.outputs]
             assert all(right(network, image, output) for image, output in zip(images, outputs, strict=True))
 
         assert together(*(lambda number=number: work(number) for number in range(3))) == [None] * 3
