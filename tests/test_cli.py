@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+import narrows
 from narrows.bitstream import doctor
 from narrows.cli import main as cli
 from narrows.config_file import load_config
@@ -284,3 +285,7 @@ def test_the_installed_program_starts_and_survives_a_closed_pipe() -> None:
     assert wrong.stdout == ""
     assert wrong.stderr.splitlines()[-1].startswith("narrows: ")
     assert "Traceback" not in wrong.stderr
+
+
+def test_the_version():
+    assert invoke("--version").stdout == f"narrows {narrows.__version__}\n"

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
+import narrows
 from narrows.boards import CATALOGUE
 from narrows.cli import board as cli_board
 from narrows.cli import sweep as cli_sweep
@@ -37,6 +38,19 @@ app = typer.Typer(
     help="Runs int8 MobileNets (.tflite) on an FPGA accelerator, byte for byte as TensorFlow Lite does: simulated, counted, checked.",
     epilog="Start with [bold]narrows run[/]: it needs no argument. Each command has examples: [bold]narrows run --help[/].",
 )
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"narrows {narrows.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def about(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and end.")] = False,
+) -> None:
+    """Options that belong to no command."""
 
 
 class RouterName(StrEnum):
