@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
@@ -41,9 +40,6 @@ BLOCK, FRAME = 0.01, 0.005
 #: Parts of a classifier that runs in the background take a few hundred cycles each. Which of two bursts goes first is decided by a
 #: cycle: in runs as short as these that may make up to so many.
 A_BURST, SHORT = 140, 2000
-
-#: Processor seconds for the largest network: a tenth where nothing else runs.
-SECONDS = 0.3
 
 
 @lru_cache
@@ -190,12 +186,8 @@ def test_a_full_ring_stops_the_program():
 ])  # fmt: skip
 def test_every_block_of_a_classifier_takes_what_was_predicted(name, config):
     run = counted(model_of(name), SHARED / "images" / "cat.png", config)
-    spent = []
-    for _ in range(3):
-        began = time.process_time()
-        predicted = predict(run["plan"])
-        spent.append(time.process_time() - began)
-    print(f"{name}: counted {run['cycles']}, predicted {frame(predicted)} cycles in {1000 * min(spent):.0f} ms")
+    predicted = predict(run["plan"])
+    print(f"{name}: counted {run['cycles']}, predicted {frame(predicted)} cycles")
     check_prediction(predicted, run["blocks"])
     for found, block in zip(run["blocks"], predicted, strict=True):
         assert (block.pointwise_busy, block.depthwise_busy) == (found["pointwise_busy"], found["depthwise_busy"])
@@ -203,7 +195,6 @@ def test_every_block_of_a_classifier_takes_what_was_predicted(name, config):
         assert block.wait_weights + block.wait_data == pytest.approx(waits, abs=BLOCK * found["cycles"])
     for ours, theirs in (("read_bytes", "read_words"), ("write_bytes", "write_words")):
         assert sum(getattr(block, ours) for block in predicted) == 2 * sum(found[theirs] for found in run["blocks"])
-    assert min(spent) < SECONDS
 
 
 def check_prediction(predicted: list[BlockCycles], counters: Sequence[Mapping[str, Any]], names: Sequence[str] | None = None) -> None:

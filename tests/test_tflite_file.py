@@ -1,6 +1,5 @@
 """Reading ``.tflite`` files: what is found in good ones, and one sentence for every bad one."""
 
-import time
 import warnings
 
 import numpy as np
@@ -198,11 +197,10 @@ def test_damaged_files_are_imported_or_refused(seed):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         for _ in range(250):
-            damaged, start = mutated(rng, content), time.monotonic()
+            damaged = mutated(rng, content)
             try:
                 import_model(parse_model(damaged))
             except ImportRefused as refused:
                 messages.append(str(refused))
-            assert time.monotonic() - start < 5
     assert 10 < len(messages) < 240
     assert all("\n" not in message and len(message) < 800 for message in messages)
