@@ -300,3 +300,15 @@ def test_classifiers_against_the_reference_kernels(name):
     golden.run_model(
         model, value, lambda op, got: np.testing.assert_array_equal(got, want[op.outputs[0]], err_msg=str(op))
     )
+
+
+def test_a_dense_layers_scales_are_multiplied_in_float32():
+    """The product of input's and weights' scale is rounded before it is divided, where one scale is for all channels. Weights of 0 make the
+    bias the accumulator; doubles throughout would give -117, -44, 44 and 117."""
+    n = Writer()
+    x = n.tensor((1, 3), "int8", 0.004295278, 0)
+    weights = n.constant(np.zeros((4, 3)), "int8", 0.015316749, 0)
+    bias = n.constant([-304833, -115447, 115447, 304833], "int32", np.float32(0.004295278) * np.float32(0.015316749), 0)
+    y = n.operator("FULLY_CONNECTED", [x, weights, bias], n.tensor((1, 4), "int8", 0.17068012, 0), fused_activation_function="NONE")
+    value = np.zeros((1, 3), np.int8)
+    assert golden.run_model(parse_model(n.finish([x], [y])), value)[y.index].tolist() == [[-118, -45, 45, 118]]
