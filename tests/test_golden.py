@@ -304,11 +304,11 @@ def test_classifiers_against_the_reference_kernels(name):
 
 def test_a_dense_layers_scales_are_multiplied_in_float32():
     """The product of input's and weights' scale is rounded before it is divided, where one scale is for all channels. Weights of 0 make the
-    bias the accumulator; doubles throughout would give -117, -44, 44 and 117."""
+    bias the accumulator; with doubles throughout, as a convolution has them, it would be 108."""
     n = Writer()
-    x = n.tensor((1, 3), "int8", 0.004295278, 0)
-    weights = n.constant(np.zeros((4, 3)), "int8", 0.015316749, 0)
-    bias = n.constant([-304833, -115447, 115447, 304833], "int32", np.float32(0.004295278) * np.float32(0.015316749), 0)
-    y = n.operator("FULLY_CONNECTED", [x, weights, bias], n.tensor((1, 4), "int8", 0.17068012, 0), fused_activation_function="NONE")
-    value = np.zeros((1, 3), np.int8)
-    assert golden.run_model(parse_model(n.finish([x], [y])), value)[y.index].tolist() == [[-118, -45, 45, 118]]
+    x, scale = n.tensor((1, 3), "int8", 0.0796, 0), np.float32(0.0796) * np.float32(0.0079)
+    weights, bias = n.constant(np.zeros((2, 3)), "int8", 0.0079, 0), n.constant([3418, -3418], "int32", scale, 0)
+    y = n.operator("FULLY_CONNECTED", [x, weights, bias], n.tensor((1, 2), "int8", 0.02, 0), fused_activation_function="NONE")
+    content, value = n.finish([x], [y]), np.zeros((1, 3), np.int8)
+    assert golden.run_model(parse_model(content), value)[y.index].tolist() == [[107, -107]]
+    assert not oracle.available() or oracle.oracle_tensors(content, value)[y.index].tolist() == [[107, -107]]
