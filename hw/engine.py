@@ -58,10 +58,8 @@ _PORTS = {
 class Engine(wiring.Component):
     """Runs the program of ``words`` 16-bit words at byte ``address`` after ``start``, until ``done``.
 
-    ``request``, ``read``, ``write`` go to the memory controller. ``events``: a bit per counter of
-    :data:`narrows.hw.control.counters.NAMES`; ``block``: a block is over; ``bad``: the program made no sense; ``activity``, only if
-    ``watched``: :data:`narrows.hw.activity.ACTIVITY`.
-
+    ``request``, ``read``, ``write`` go to the memory controller. ``events``: a bit per counter of ``NAMES``; ``block``: a block is over;
+    ``bad``: the program made no sense; ``activity``, only if ``watched``: :data:`narrows.hw.activity.ACTIVITY`.
     ``host``: a reader and a writer that come after the engine's own. ``start`` and ``clear`` reset their way to memory too, so no transfer
     of theirs may be under way then. ``clear`` ends a program that does not end by itself: before it, ``stop`` must have been high,
     which lets no more requests pass, until the controller has served all that it had taken.

@@ -21,7 +21,7 @@ from narrows.importer.importer import import_network
 from narrows.inputs.model_input import ModelInput
 from narrows.inputs.picture_file import picture_files
 from narrows.plan.plan import BlockPlan
-from narrows.tflite.file import Operator
+from narrows.tflite.model import Operator
 
 Progress = Callable[[str, float], None]
 

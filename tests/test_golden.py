@@ -22,7 +22,8 @@ from narrows.golden.kernels import average_pool, conv2d, depthwise, padding_amou
 from narrows.graph.network import Requant
 from narrows.importer.importer import import_model, import_network
 from narrows.inputs.model_input import input_for
-from narrows.tflite.file import Model, parse_model, read_model
+from narrows.tflite.file import parse_model, read_model
+from narrows.tflite.model import Model
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 needs_shared = pytest.mark.skipif(

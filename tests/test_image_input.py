@@ -9,7 +9,7 @@ from PIL import Image
 from narrows.errors import NarrowsError
 from narrows.golden.model import as_input
 from narrows.inputs.model_input import ModelInput, input_for
-from narrows.tflite.file import FileTensor, Model
+from narrows.tflite.model import FileTensor, Model
 
 
 def tensor(shape=(1, 4, 6, 3), dtype="uint8") -> FileTensor:

@@ -12,8 +12,9 @@ from tflite_writer import Writer
 from narrows.errors import NarrowsError
 from narrows.inputs.input_range import IMAGENET, USUAL, in_words, input_range, quantize_spans
 from narrows.inputs.model_input import ModelInput
-from narrows.tflite.file import Model, parse_model
+from narrows.tflite.file import parse_model
 from narrows.tflite.metadata import normalization
+from narrows.tflite.model import Model
 
 PIXELS = np.arange(256, dtype=np.uint8)
 

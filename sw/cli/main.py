@@ -5,17 +5,33 @@ from __future__ import annotations
 import os
 import sys
 from enum import StrEnum
+from importlib import metadata
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-import narrows
-from narrows.boards import CATALOGUE
 from narrows.cli import board as cli_board
 from narrows.cli import sweep as cli_sweep
-from narrows.cli.options import Clock, Config, Debug, InputRange, Json, engine, errors, finish, one_line, parse_range
+from narrows.cli.options import (
+    Batch,
+    BoardName,
+    Clock,
+    Config,
+    Debug,
+    Images,
+    InputRange,
+    Json,
+    Model,
+    Slices,
+    Stream,
+    engine,
+    errors,
+    finish,
+    one_line,
+    parse_range,
+)
 from narrows.config_file import load_config
 from narrows.errors import NarrowsError
 from narrows.hw.config import EngineConfig
@@ -42,7 +58,7 @@ app = typer.Typer(
 
 def _version(asked: bool) -> None:
     if asked:
-        typer.echo(f"narrows {narrows.__version__}")
+        typer.echo(f"narrows {metadata.version('narrows')}")
         raise typer.Exit
 
 
@@ -58,32 +74,6 @@ class RouterName(StrEnum):
 
     router1 = "router1"
     router2 = "router2"
-
-
-Model = Annotated[
-    Path | None,
-    typer.Argument(help="A .tflite of a quantised MobileNet. Without one: the embedded digit classifier.", show_default=False),
-]
-Images = Annotated[
-    list[Path] | None,
-    typer.Option("--image", "-i", help="A picture (PNG, JPEG), .dat of raw pixels, .npy, or a folder of them; repeat for more.",
-                 show_default=False),
-]
-Slices = Annotated[
-    int | None,
-    typer.Option(min=1, metavar="T", help="Cut every block's interior into T slices of channels, or the next number that fits, "
-                 "instead of what the planner chooses."),
-]
-Batch = Annotated[
-    int | None,
-    typer.Option(min=1, metavar="N", help="Run the late blocks, which wait for weights, once for N pictures (or as many as pay and fit); "
-                 "fewer pictures are repeated. Without: 1, with --stream 4.", show_default=False),
-]
-Stream = Annotated[
-    bool, typer.Option("--stream", help="Batch after batch, each one's classifier in the background of the next; cycles are those of a "
-                       "batch in the middle.")
-]
-BoardName = Annotated[str, typer.Option("--board", "-b", metavar="BOARD", help=f"One of {', '.join(CATALOGUE)}.")]
 
 
 @app.command(

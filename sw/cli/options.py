@@ -12,6 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
+from narrows.boards import CATALOGUE
 from narrows.config_file import load_config
 from narrows.errors import NarrowsError
 from narrows.hw.config import EngineConfig
@@ -44,6 +45,30 @@ InputRange = Annotated[
                              "0,1. Without: what the file says, in its metadata or by its QUANTIZE.", show_default=False)
 ]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
+Model = Annotated[
+    Path | None,
+    typer.Argument(help="A .tflite of a quantised MobileNet. Without one: the embedded digit classifier.", show_default=False),
+]
+Images = Annotated[
+    list[Path] | None,
+    typer.Option("--image", "-i", help="A picture (PNG, JPEG), .dat of raw pixels, .npy, or a folder of them; repeat for more.",
+                 show_default=False),
+]
+Slices = Annotated[
+    int | None,
+    typer.Option(min=1, metavar="T", help="Cut every block's interior into T slices of channels, or the next number that fits, "
+                 "instead of what the planner chooses."),
+]
+Batch = Annotated[
+    int | None,
+    typer.Option(min=1, metavar="N", help="Run the late blocks, which wait for weights, once for N pictures (or as many as pay and fit); "
+                 "fewer pictures are repeated. Without: 1, with --stream 4.", show_default=False),
+]
+Stream = Annotated[
+    bool, typer.Option("--stream", help="Batch after batch, each one's classifier in the background of the next; cycles are those of a "
+                       "batch in the middle.")
+]
+BoardName = Annotated[str, typer.Option("--board", "-b", metavar="BOARD", help=f"One of {', '.join(CATALOGUE)}.")]
 
 
 def engine(config: Path | None, clock: int | None) -> EngineConfig:

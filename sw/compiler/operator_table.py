@@ -10,7 +10,7 @@ from narrows.compiler.survey import survey
 from narrows.errors import NarrowsError
 from narrows.graph.network import Network
 from narrows.hw.config import EngineConfig
-from narrows.tflite.file import Model, Operator
+from narrows.tflite.model import Model, Operator
 
 #: Where an operator may be, beside a block of the gateware and what it is folded into.
 CONSTANT, LEFT_OUT = "constant, computed at import", "left out, nobody reads it"

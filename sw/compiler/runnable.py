@@ -13,7 +13,8 @@ from narrows.hw.config import EngineConfig
 from narrows.importer.importer import import_model
 from narrows.program.encode import Program, compile_plan
 from narrows.schedule.schedule import plan_network
-from narrows.tflite.file import Model, read_model
+from narrows.tflite.file import read_model
+from narrows.tflite.model import Model
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

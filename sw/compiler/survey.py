@@ -25,7 +25,7 @@ from narrows.plan.constants import groups_of, pool_channels, settle
 from narrows.plan.plan import Transfer
 from narrows.schedule.batch_planner import BatchPlanner
 from narrows.schedule.request import Request
-from narrows.tflite.file import Model, Operator
+from narrows.tflite.model import Model, Operator
 
 #: Refusals after which no more are looked for.
 _MOST = 200

@@ -27,7 +27,7 @@ from narrows.inputs.input_range import InputRange
 from narrows.inputs.labels import names_for
 from narrows.inputs.model_input import ModelInput
 from narrows.program.encode import Program
-from narrows.tflite.file import FileTensor
+from narrows.tflite.model import FileTensor
 
 _TWO_THREADS = "Another thread has given this interpreter inputs since this one did: make one for each thread, by device.interpreter()."
 

@@ -19,7 +19,7 @@ from narrows.golden.kernels import add, average_pool, conv2d, depthwise, fully_c
 from narrows.golden.kernels_host import softmax
 from narrows.golden.operators import run_operator
 from narrows.graph.network import Add, Conv, Depthwise, HostOp, Layer, Network, Pool
-from narrows.tflite.file import FileTensor, Model, Operator
+from narrows.tflite.model import FileTensor, Model, Operator
 
 __all__ = [
     "add", "average_pool", "conv2d", "depthwise", "fully_connected", "mbqm", "quantize_multiplier", "reduce",

@@ -14,7 +14,7 @@ import numpy as np
 
 from narrows.errors import ImportRefused
 from narrows.golden import kernels, quantization
-from narrows.tflite.file import FileTensor, Model, Operator
+from narrows.tflite.model import FileTensor, Model, Operator
 
 BYTES = ("uint8", "int8")
 

@@ -11,7 +11,7 @@ import numpy as np
 from narrows.golden.fixed_point import mbqm, quantize_multiplier, round_half_away
 from narrows.graph.network import Requant
 from narrows.graph.network import type_limits as limits
-from narrows.tflite.file import FileTensor
+from narrows.tflite.model import FileTensor
 
 
 def scale_of(tensor: FileTensor) -> np.float32:

@@ -73,13 +73,8 @@ class Layer:
 
 
 @dataclass(frozen=True, eq=False)
-class Conv(Layer):
-    """A convolution over all input channels. FULLY_CONNECTED is one whose window is a pixel, some whole rows or the plane.
-
-    ``weights`` is the raw stored array, uint8 or int8, shape (out, kh, kw, in); the factor is
-    ``weights - weight_zero_point``. ``bias`` is int64, shape (out,). ``pad`` is (top, left, bottom, right)
-    in pixels, which hold the input's zero point.
-    """
+class Windowed(Layer):
+    """Base of what forms each output pixel of a window of input pixels: :class:`Conv` and :class:`Depthwise`."""
 
     weights: np.ndarray
     weight_zero_point: int
@@ -91,12 +86,27 @@ class Conv(Layer):
     pad: tuple[int, int, int, int]
 
     def factors(self) -> np.ndarray:
-        """(out channels, taps): weights less their zero point, int64."""
-        return self.weights.reshape(self.weights.shape[0], -1).astype(np.int64) - self.weight_zero_point
+        """(output channels, taps): weights less their zero point, int64."""
+        raise NotImplementedError
 
     def reach(self) -> tuple[np.ndarray, np.ndarray]:
         """:func:`accumulator_reach` of every output channel."""
         return accumulator_reach(self.factors(), self.bias, self.inputs[0])
+
+
+@dataclass(frozen=True, eq=False)
+class Conv(Windowed):
+    """A convolution over all input channels. FULLY_CONNECTED is one whose window is a pixel, some whole rows or the plane.
+
+    ``weights`` is the raw stored array, uint8 or int8, shape (out, kh, kw, in); the factor is
+    ``weights - weight_zero_point``. ``bias`` is int64, shape (out,). ``pad`` is (top, left, bottom, right)
+    in pixels, which hold the input's zero point.
+    """
+
+    def factors(self) -> np.ndarray:
+        """(out channels, taps): weights less their zero point, int64."""
+        return self.weights.reshape(self.weights.shape[0], -1).astype(np.int64) - self.weight_zero_point
+
     @property
     def joined(self) -> int | None:
         """Pixels of each window, if the windows are the input cut into runs of so many pixels that follow each other: 1 for a pointwise
@@ -109,25 +119,12 @@ class Conv(Layer):
 
 
 @dataclass(frozen=True, eq=False)
-class Depthwise(Layer):
+class Depthwise(Windowed):
     """A depthwise convolution with multiplier 1. ``weights`` has shape (kh, kw, channels); the rest as in :class:`Conv`."""
-
-    weights: np.ndarray
-    weight_zero_point: int
-    bias: np.ndarray
-    requant: Requant
-    kernel: tuple[int, int]
-    stride: tuple[int, int]
-    dilation: tuple[int, int]
-    pad: tuple[int, int, int, int]
 
     def factors(self) -> np.ndarray:
         """(channels, taps): weights less their zero point, int64."""
         return np.moveaxis(self.weights, -1, 0).reshape(self.weights.shape[-1], -1).astype(np.int64) - self.weight_zero_point
-
-    def reach(self) -> tuple[np.ndarray, np.ndarray]:
-        """:func:`accumulator_reach` of every channel."""
-        return accumulator_reach(self.factors(), self.bias, self.inputs[0])
 
 
 @dataclass(frozen=True, eq=False)

@@ -22,7 +22,8 @@ from narrows.importer.channelwise import realise
 from narrows.importer.lowering import LAYERS, NO_PAD, Lowering, Value
 from narrows.importer.rules import CLAMPS, RULES
 from narrows.tflite.advice import OF_TWO, between_layers, unsupported
-from narrows.tflite.file import Model, Operator, read_model
+from narrows.tflite.file import read_model
+from narrows.tflite.model import Model, Operator
 
 # What the host may run before and after the engine, in the golden model's arithmetic.
 _HOST = {

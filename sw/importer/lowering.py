@@ -21,7 +21,7 @@ from narrows.golden.kernels import Pads
 from narrows.golden.operators import BYTES, Call, Convolution, addition, convolution
 from narrows.graph.blocks import identity_conv
 from narrows.graph.network import Add, Conv, Depthwise, Layer, Requant, Tensor
-from narrows.tflite.file import Model, Operator
+from narrows.tflite.model import Model, Operator
 
 NO_PAD: Pads = (0, 0, 0, 0)
 

@@ -9,8 +9,8 @@ from typing import Any, Literal
 import numpy as np
 
 from narrows.errors import NarrowsError
-from narrows.tflite.file import Model
 from narrows.tflite.metadata import normalization
+from narrows.tflite.model import Model
 
 Numbers = tuple[float, ...]
 

@@ -11,7 +11,7 @@ from math import prod
 from pathlib import Path
 
 from narrows.errors import NarrowsError
-from narrows.tflite.file import Model
+from narrows.tflite.model import Model
 
 BACKGROUND = "background"
 

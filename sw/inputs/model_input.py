@@ -16,7 +16,7 @@ import numpy as np
 from narrows.errors import NarrowsError
 from narrows.inputs.input_range import InputRange, input_range
 from narrows.inputs.picture_file import read_pixels
-from narrows.tflite.file import FileTensor, Model
+from narrows.tflite.model import FileTensor, Model
 
 
 @dataclass(frozen=True, eq=False)
