@@ -52,10 +52,10 @@ flash: $(VENV)/.narrows-board
 export CHROME MODEL IMAGE MODELS
 
 # Builds are found again by the tests beside those that made them: a worker keeps its half, and takes of the other's when done.
-test: lint packages
+test: lint types packages
 	$(BIN)/pytest -n $(JOBS) --dist worksteal -m 'not slow' $(ARGS)
 
-test-all: lint packages
+test-all: lint types packages
 	$(BIN)/pytest -n $(JOBS) --dist worksteal $(ARGS)
 
 results: $(VENV)/.narrows
@@ -75,7 +75,7 @@ lint: $(VENV)/.narrows-test
 types: $(VENV)/.narrows-test
 	@rm -rf build/types && mkdir -p build/types/narrows
 	@ln -s "$(CURDIR)"/sw/* "$(CURDIR)/hw" "$(CURDIR)/sim" "$(CURDIR)/boards" build/types/narrows/
-	$(BIN)/pyright
+	@$(BIN)/basedpyright --level error
 
 $(VENV)/.narrows-docs: pyproject.toml | $(VENV)/pyvenv.cfg
 	@echo "installing what makes the documentation into $(VENV)"

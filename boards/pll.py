@@ -82,7 +82,7 @@ def find_pll(*, input_mhz: Fraction | int, wanted_mhz: Fraction | float) -> Pll:
                 pll = Pll(input_mhz=source, reference=reference, feedback=feedback, output=output)
                 if not (1 <= output <= LARGEST_DIVIDER and VCO_MHZ[0] <= pll.vco_mhz <= VCO_MHZ[1]):
                     continue
-                rank = (abs(made - wanted), abs(pll.vco_mhz - middle), pll)
+                rank = (Fraction(abs(made - wanted)), Fraction(abs(pll.vco_mhz - middle)), pll)
                 if best is None or rank[:2] < best[:2]:
                     best = rank
     if best is None or best[0] > wanted / 50:

@@ -230,7 +230,7 @@ def open_link(url: str, *, baud: int = BAUD, block: int = BLOCK, patience: float
     # A second program at the same serial port would read half of the replies; systems that can refuse it.
     options: dict[str, Any] = {} if remote or os.name != "posix" else {"exclusive": True}
     try:
-        port = serial.serial_for_url(url, baudrate=baud, timeout=0.02, write_timeout=5, **options)
+        port: Any = serial.serial_for_url(url, baudrate=baud, timeout=0.02, write_timeout=5, **options)
     except (serial.SerialException, ValueError) as error:
         taken = getattr(error, "errno", None) in (errno.EAGAIN, errno.EBUSY)
         why = "the board is busy with another client, for another program has the port" if taken else error
