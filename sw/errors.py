@@ -26,7 +26,11 @@ class ImportRefused(NarrowsError):
         self.op, self.reason = op, reason
 
 
-class Lacks(ValueError):
+class Unfit(ValueError):
+    """A way to run something that this engine can't: a field of a unit is too small, a geometry is none of its. Another way may do."""
+
+
+class Lacks(Unfit):
     """A way to run a block for which there is too little of ``setting``, one of the engine's memories.
 
     ``passing``: there are other ways to run the block, which tell more of what it lacks.

@@ -174,8 +174,8 @@ def test_the_remedy_of_a_refusal_works(name):
 def test_a_refusal_gives_one_reason():
     """Of two ways that fail, not both under one advice."""
     with pytest.raises(DoesNotFit) as error:
-        plan_network(Made(9, 9, 3).conv(8, kernel=9).depthwise().network(), EngineConfig())
-    reason = "does not fit this engine: The stem's kernel has 1 to 7 rows and columns, not 9x9."
+        plan_network(Made(19, 19, 3).conv(8, kernel=17).depthwise().network(), EngineConfig())
+    reason = "does not fit this engine: The stem's kernel has 1 to 15 rows of 1 to 120 bytes, not 17 rows of 17 pixels of 3 channels."
     assert str(error.value).endswith(f"{reason} Larger memories do not help: use another network.")
 
 
@@ -183,7 +183,7 @@ REFUSALS = {
     "line": (lambda: Made(64, 250, 3).conv(16, kernel=3).block(16).network(), {"line_words": 128}, "a row of 250 pixels.*line_words"),
     "input": (lambda: mobilenet_v2(1.0, 224).network(), {"activation_words": 2048}, "activation_words"),
     "weights": (lambda: Made(8, 8, 3).conv(512, kernel=3).conv(16).network(), {"weight_words": 16}, "words of weights.*weight_words"),
-    "stem": (lambda: Made(9, 9, 3).conv(8, kernel=9).network(), {}, "1 to 7 rows and columns, not 9x9"),
+    "stem": (lambda: Made(19, 19, 3).conv(8, kernel=17).network(), {}, "1 to 15 rows of 1 to 120 bytes, not 17 rows of 17 pixels"),
     "depthwise kernel": (lambda: Made(4, 140, 3).conv(8, kernel=3).pool().network(), {}, "kernel .* 1 to 127"),
 }  # fmt: skip
 
@@ -196,7 +196,7 @@ def test_refusals_name_the_block_and_the_way_out(name):
 
 
 def test_leaving_slices_out_is_only_advised_where_that_helps():
-    made = Made(9, 9, 3).conv(8, kernel=9).depthwise()
-    with pytest.raises(DoesNotFit, match=r"not 9x9\. Larger memories do not help") as error:
+    made = Made(19, 19, 3).conv(8, kernel=17).depthwise()
+    with pytest.raises(DoesNotFit, match=r"not 17 rows of 17 pixels of 3 channels\. Larger memories do not help") as error:
         build_program(made.network(), EngineConfig(), slices=1)
     assert "--slices" not in str(error.value)

@@ -9,6 +9,7 @@ from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
+from narrows.errors import Unfit
 from narrows.hw.parts.delay import delayed
 
 ADDRESS_BITS = 16
@@ -94,9 +95,9 @@ class Walker(wiring.Component):
 
 
 def walk_fields(*, base: int, size: int, stride: int, groups: int) -> dict[str, int]:
-    """Checked values of :data:`WalkFields`: words, see there; ``size`` must be whole pixels (``ValueError``)."""
+    """Checked values of :data:`WalkFields`: words, see there; ``size`` must be whole pixels (``Unfit``)."""
     if size % stride:
-        raise ValueError(f"A region of {size} words does not hold whole pixels of {stride} words.")
+        raise Unfit(f"A region of {size} words does not hold whole pixels of {stride} words.")
     if base + size > 1 << ADDRESS_BITS or size >= 1 << ADDRESS_BITS or stride >= 1 << 12 or groups >= 1 << 12:
-        raise ValueError(f"A region of {size} words at {base} with {stride} groups does not fit the walker's registers.")
+        raise Unfit(f"A region of {size} words at {base} with {stride} groups does not fit the walker's registers.")
     return {"base": base, "size": size, "stride": stride, "groups": groups}

@@ -9,6 +9,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
 
+from narrows.errors import Unfit
 from narrows.hw.activations.address_generator import ADDRESS_BITS, Walker, WalkFields, bank_bits, walk_fields
 from narrows.hw.activations.memory import activation_read
 from narrows.hw.activations.ports import activation_write
@@ -34,17 +35,17 @@ def ring_pixels(config: EngineConfig, walk: dict[str, int]) -> int:
 
 def transfer_fields(*, config: EngineConfig, base: int, size: int, groups: int, pixels: int) -> dict:
     """Checked values of :data:`TransferFields`: ``pixels`` of ``groups`` words each, in the ``size`` words from ``base``
-    on in every bank (``ValueError``)."""
+    on in every bank (``Unfit``)."""
     if groups < 1 or size < groups:
-        raise ValueError(f"A region of {size} words per bank does not hold one pixel of {groups} words.")
+        raise Unfit(f"A region of {size} words per bank does not hold one pixel of {groups} words.")
     walk = walk_fields(base=base, size=size, stride=groups, groups=groups)
     if base + size > config.bank_words:
-        raise ValueError(f"A region of {size} words at {base} exceeds the banks of {config.bank_words} words.")
+        raise Unfit(f"A region of {size} words at {base} exceeds the banks of {config.bank_words} words.")
     words = pixels * groups * config.group // 2
     if not 0 <= pixels < 1 << POSITION_BITS - 1:
-        raise ValueError(f"A tensor of {pixels} pixels cannot be counted with {POSITION_BITS} bits.")
+        raise Unfit(f"A tensor of {pixels} pixels cannot be counted with {POSITION_BITS} bits.")
     if words > 1 << COUNT_BITS - 1:
-        raise ValueError(f"A tensor of {2 * words} bytes is too large for one transfer of {2 << COUNT_BITS - 1} bytes.")
+        raise Unfit(f"A tensor of {2 * words} bytes is too large for one transfer of {2 << COUNT_BITS - 1} bytes.")
     return {"walk": walk, "ring": ring_pixels(config, walk), "pixels": pixels, "words": words}
 
 

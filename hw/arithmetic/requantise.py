@@ -12,6 +12,7 @@ from amaranth.hdl import C, Cat, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
+from narrows.errors import Unfit
 from narrows.hw.arithmetic.ports import ChannelConstants, OutputRange
 from narrows.hw.config import ACCUMULATOR_BITS, BIAS_BITS, MULTIPLIER_BITS
 from narrows.hw.parts.delay import delayed
@@ -180,20 +181,20 @@ def clamped_byte(m: Module, value: Value, output: data.View) -> Signal:
 
 
 def channel_constants(*, bias: int, multiplier: int, shift: int) -> dict[str, int]:
-    """Checked values of :data:`~narrows.hw.arithmetic.ports.ChannelConstants` (``ValueError`` where the hardware is too small)."""
+    """Checked values of :data:`~narrows.hw.arithmetic.ports.ChannelConstants` (``Unfit`` where the hardware is too small)."""
     if not -(1 << (BIAS_BITS - 1)) <= bias < 1 << (BIAS_BITS - 1):
-        raise ValueError(f"A bias of {bias} does not fit {BIAS_BITS} bits.")
+        raise Unfit(f"A bias of {bias} does not fit {BIAS_BITS} bits.")
     if not 0 <= multiplier < 1 << MULTIPLIER_BITS:
-        raise ValueError(f"A multiplier of {multiplier} does not fit {MULTIPLIER_BITS} bits.")
+        raise Unfit(f"A multiplier of {multiplier} does not fit {MULTIPLIER_BITS} bits.")
     if not MIN_SHIFT <= shift <= MAX_SHIFT:
-        raise ValueError(f"A shift of {shift} is outside {MIN_SHIFT}..{MAX_SHIFT}.")
+        raise Unfit(f"A shift of {shift} is outside {MIN_SHIFT}..{MAX_SHIFT}.")
     return {"bias": bias, "multiplier": multiplier, "shift": shift}
 
 
 def output_range(*, zero_point: int, lo: int, hi: int) -> dict[str, int]:
-    """Checked values of :data:`~narrows.hw.arithmetic.ports.OutputRange`: a type's own numbers, int8 or uint8 (``ValueError``)."""
+    """Checked values of :data:`~narrows.hw.arithmetic.ports.OutputRange`: a type's own numbers, int8 or uint8 (``Unfit``)."""
     if not -128 <= lo <= hi <= 255 or hi - lo > 255:
-        raise ValueError(f"A range of {lo}..{hi} is not one of bytes.")
+        raise Unfit(f"A range of {lo}..{hi} is not one of bytes.")
     if not -128 <= zero_point <= 255:
-        raise ValueError(f"A zero point of {zero_point} is not a byte.")
+        raise Unfit(f"A zero point of {zero_point} is not a byte.")
     return {"zero_point": zero_point, "lo": lo, "hi": hi}

@@ -2,6 +2,7 @@
 
 from amaranth.lib import data
 
+from narrows.errors import Unfit
 from narrows.hw.activations.address_generator import ADDRESS_BITS
 from narrows.hw.config import POSITION_BITS, EngineConfig
 
@@ -35,7 +36,7 @@ def pass_values(
 ) -> dict[str, int]:
     """Values of :func:`pass_fields` for ``plane`` pixels in segments of ``segment`` (a multiple of ``pixels``)."""
     if segment % config.pixels:
-        raise ValueError(f"A segment must be a multiple of {config.pixels} pixels, not {segment}.")
+        raise Unfit(f"A segment must be a multiple of {config.pixels} pixels, not {segment}.")
     segment = min(segment, -(-plane // config.pixels) * config.pixels)
     segments = -(-plane // segment)
     tail = plane - (segments - 1) * segment
@@ -50,5 +51,5 @@ def pass_values(
     }
     for name, field in pass_fields(config):
         if not 0 <= values[name] < 1 << field.width:
-            raise ValueError(f"A pass can't have {values[name]} {name}, the register has {field.width} bits.")
+            raise Unfit(f"A pass can't have {values[name]} {name}, the register has {field.width} bits.")
     return values

@@ -8,6 +8,7 @@ from __future__ import annotations
 from amaranth.hdl import signed
 from amaranth.lib import data
 
+from narrows.errors import Unfit
 from narrows.hw.activations.address_generator import WalkFields, walk_fields
 from narrows.hw.arithmetic.ports import OutputRange
 from narrows.hw.arithmetic.requantise import output_range
@@ -108,7 +109,7 @@ def _counts(shape: DepthwiseGeometry, config: EngineConfig) -> dict[str, int]:
     (kh, kw), idle = shape.kernel, shape.result_cycles(config) - shape.triples * shape.kernel[1]
     # Only a kernel of one triple can be shorter than its requantisation; it gets columns that count nothing.
     if (idle or kw == 1) and shape.triples > 1:
-        raise ValueError(f"A kernel of {kh} x {kw} takes fewer cycles than its rows or requantising its results: pad it to two columns.")
+        raise Unfit(f"A kernel of {kh} x {kw} takes fewer cycles than its rows or requantising its results: pad it to two columns.")
     return {
         "groups": shape.groups - 1,
         "segments": shape.segments - 1,
@@ -183,7 +184,7 @@ def _check_lines(shape: DepthwiseGeometry, slots: int) -> None:
                 line, column = divmod(last, width)
                 turns, column = divmod(column - slots, width)
                 if (line + 3 * turns) * width + column >= freed:
-                    raise ValueError(
+                    raise Unfit(
                         f"Line buffers of {slots} pixels per bank do not hold what outputs up to {end} of row {row} need: "
                         f"use more slices or shorter segments."
                     )
@@ -205,7 +206,7 @@ def depthwise_fields(
     ring: int = NO_RING,
     ones: bool = False,
 ) -> dict:
-    """Checked values of :data:`DepthwiseFields` (``ValueError`` with a sentence where the hardware is too small).
+    """Checked values of :data:`DepthwiseFields` (``Unfit`` with a sentence where the hardware is too small).
 
     ``base``, ``size``: the results' region in words of every bank of activation memory, a ring if it is smaller than the
     tensor; ``pixel_words``: words per pixel there, i.e. groups of all slices. ``ring``: filtered pixels that may be unconsumed
@@ -216,20 +217,20 @@ def depthwise_fields(
     lines = line_fields(config=config, width=geometry.in_w, groups=geometry.groups)
     _check_lines(geometry, lines["limit"] // geometry.groups)
     if not 1 <= ring <= NO_RING or geometry.slices > 1 and ring != NO_RING:
-        raise ValueError(f"A ring of {ring} filtered pixels can't hold {geometry.slices} slices.")
+        raise Unfit(f"A ring of {ring} filtered pixels can't hold {geometry.slices} slices.")
     if geometry.segment > ring:
-        raise ValueError(f"A segment of {geometry.segment} outputs does not fit a ring of {ring} filtered pixels.")
+        raise Unfit(f"A segment of {geometry.segment} outputs does not fit a ring of {ring} filtered pixels.")
     if not (-128 <= zero_in <= 127 if is_signed else 0 <= zero_in <= 255):
-        raise ValueError(f"A zero point of {zero_in} is not a byte of the input's type.")
+        raise Unfit(f"A zero point of {zero_in} is not a byte of the input's type.")
     kh, kw = geometry.kernel
     if kh * kw * 255 * (1 if ones else 256) >= 1 << (SUM_BITS - 1):
-        raise ValueError(f"Sums over a kernel of {kh} x {kw} do not fit {SUM_BITS} bits.")
+        raise Unfit(f"Sums over a kernel of {kh} x {kw} do not fit {SUM_BITS} bits.")
     counts = _counts(geometry, config)
     if ones:
         counts["weights"] = 0
     for name, words in (("weights", counts["weights"]), ("constants", constant_words(config))):
         if words * geometry.groups > config.depthwise_words:
-            raise ValueError(
+            raise Unfit(
                 f"The {name} of {geometry.groups} groups take {words * geometry.groups} words, the unit's memory has "
                 f"{config.depthwise_words}: use more slices."
             )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from narrows.errors import Unfit
 from narrows.hw.config import MAX_DILATION, MAX_STRIDE, POSITION_BITS, EngineConfig
 from narrows.hw.depthwise.line_buffer import SIZE_BITS
 
@@ -45,24 +46,24 @@ class DepthwiseGeometry:
         limits |= dict.fromkeys(("in_h", "in_w", "out_h", "out_w", "segment"), SIZE_BITS)
         for name, bits in limits.items():
             if not 1 <= getattr(self, name) < 1 << bits:
-                raise ValueError(f"Depthwise {name} must be 1 to {(1 << bits) - 1}, not {getattr(self, name)}.")
+                raise Unfit(f"Depthwise {name} must be 1 to {(1 << bits) - 1}, not {getattr(self, name)}.")
         for name, low, high in (("kernel", 1, 127), ("stride", 1, MAX_STRIDE), ("dilation", 1, MAX_DILATION), ("pad", 0, 255)):
             pair = getattr(self, name)
             if len(pair) != 2 or not all(low <= value <= high for value in pair):
-                raise ValueError(f"A depthwise {name} must be two numbers of {low} to {high}, not {pair}.")
+                raise Unfit(f"A depthwise {name} must be two numbers of {low} to {high}, not {pair}.")
         if self.kernel[0] > 1 and self.dilation[0] % 3 == 0:
-            raise ValueError(f"A vertical dilation of {self.dilation[0]} puts all rows of the kernel into one bank of the line buffers.")
+            raise Unfit(f"A vertical dilation of {self.dilation[0]} puts all rows of the kernel into one bank of the line buffers.")
         if self.segment > self.out_w:
-            raise ValueError(f"A segment of {self.segment} outputs is longer than a row of {self.out_w}.")
+            raise Unfit(f"A segment of {self.segment} outputs is longer than a row of {self.out_w}.")
         if self.in_h * self.in_w >= NO_RING or self.images * self.out_h * self.out_w >= NO_RING:
-            raise ValueError(f"The unit counts fewer than {NO_RING} pixels of a plane, and filtered ones of all images.")
+            raise Unfit(f"The unit counts fewer than {NO_RING} pixels of a plane, and filtered ones of all images.")
         for size, out, kernel, stride, dilation, pad in zip(
             (self.in_h, self.in_w), (self.out_h, self.out_w), self.kernel, self.stride, self.dilation, self.pad, strict=True
         ):
             if (out + 1) * stride + (kernel + 3) * dilation >= 1 << (COORDINATE_BITS - 1):
-                raise ValueError(f"{out} outputs with stride {stride} go beyond the unit's coordinates.")
+                raise Unfit(f"{out} outputs with stride {stride} go beyond the unit's coordinates.")
             if (out - 1) * stride - pad >= size:
-                raise ValueError(f"{out} outputs with stride {stride} do not fit {size} pixels padded by {pad}.")
+                raise Unfit(f"{out} outputs with stride {stride} do not fit {size} pixels padded by {pad}.")
 
     @property
     def triples(self) -> int:

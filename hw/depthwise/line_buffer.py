@@ -10,6 +10,7 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
+from narrows.errors import Unfit
 from narrows.hw.config import POSITION_BITS, EngineConfig
 from narrows.hw.parts.block_ram import BlockRam
 from narrows.hw.parts.delay import delayed
@@ -36,14 +37,14 @@ def line_slots(*, config: EngineConfig, groups: int) -> int:
 def line_fields(*, config: EngineConfig, width: int, groups: int) -> dict[str, int]:
     """Checked values of :data:`LineFields` for rows of ``width`` pixels (1..2047) of ``groups`` words (1..line_words)."""
     if config.line_words > 1 << LINE_BITS:
-        raise ValueError(f"Line buffers hold at most {1 << LINE_BITS} words per bank, not {config.line_words}.")
+        raise Unfit(f"Line buffers hold at most {1 << LINE_BITS} words per bank, not {config.line_words}.")
     if not 1 <= width < 1 << SIZE_BITS:
-        raise ValueError(f"A row in the line buffers has 1 to {(1 << SIZE_BITS) - 1} pixels, not {width}.")
+        raise Unfit(f"A row in the line buffers has 1 to {(1 << SIZE_BITS) - 1} pixels, not {width}.")
     if not 1 <= groups <= config.line_words:
-        raise ValueError(f"A pixel in the line buffers takes 1 to {config.line_words} words, not {groups}.")
+        raise Unfit(f"A pixel in the line buffers takes 1 to {config.line_words} words, not {groups}.")
     slots = line_slots(config=config, groups=groups)
     if width > slots:
-        raise ValueError(f"A bank of the line buffers holds {slots} pixels of {groups} words, a row has {width}: use more slices.")
+        raise Unfit(f"A bank of the line buffers holds {slots} pixels of {groups} words, a row has {width}: use more slices.")
     return {"width": width - 1, "groups": groups, "limit": slots * groups}
 
 

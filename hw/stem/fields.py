@@ -7,6 +7,7 @@ see :func:`stem_layout`.
 from amaranth.hdl import signed
 from amaranth.lib import data
 
+from narrows.errors import Unfit
 from narrows.hw.activations.address_generator import WalkFields, walk_fields
 from narrows.hw.activations.stream import ring_pixels
 from narrows.hw.config import MAX_STRIDE, POSITION_BITS, EngineConfig
@@ -90,7 +91,7 @@ def stem_fields(
     base: int,
     size: int,
 ) -> dict:
-    """Checked values of :data:`StemFields` (``ValueError``).
+    """Checked values of :data:`StemFields` (``Unfit``).
 
     The picture is ``height x width x channels``; ``kernel``, ``stride``, ``padding`` (above, left of the picture) and
     ``output`` are (rows, columns); ``zero`` is the byte outside the picture; the patches go to the ``size`` words from
@@ -99,34 +100,34 @@ def stem_fields(
     (kh, kw), (sh, sw), (top, left), (rows, columns) = kernel, stride, padding, output
     most = (1 << KERNEL_BITS) - 1
     if min(kh, kw, channels) < 1 or not (kh <= most and _split(kh, kw, channels, config.group)[0] <= most):
-        raise ValueError(
+        raise Unfit(
             f"The stem's kernel has 1 to {most} rows of 1 to {most * config.group} bytes, "
             f"not {kh} rows of {kw} pixels of {channels} channels."
         )
     if sw * channels >= 1 << STEP_BITS:
-        raise ValueError(f"The stem's patches are fewer than {1 << STEP_BITS} bytes apart, not {sw} pixels of {channels} channels.")
+        raise Unfit(f"The stem's patches are fewer than {1 << STEP_BITS} bytes apart, not {sw} pixels of {channels} channels.")
     if not (1 <= sh <= MAX_STRIDE and 1 <= sw <= MAX_STRIDE):
-        raise ValueError(f"The stem's strides are 1 to {MAX_STRIDE}, not {sh} and {sw}.")
+        raise Unfit(f"The stem's strides are 1 to {MAX_STRIDE}, not {sh} and {sw}.")
     if not (0 <= top < kh and 0 <= left < kw):
-        raise ValueError(f"A padding of {top} rows and {left} columns does not fit a kernel of {kh}x{kw}.")
+        raise Unfit(f"A padding of {top} rows and {left} columns does not fit a kernel of {kh}x{kw}.")
     if not (1 <= rows < 1 << SIZE_BITS and 1 <= columns < 1 << SIZE_BITS and rows * columns < 1 << POSITION_BITS - 1):
-        raise ValueError(f"An output of {rows}x{columns} pixels cannot be counted.")
+        raise Unfit(f"An output of {rows}x{columns} pixels cannot be counted.")
     if (rows - 1) * sh - top >= height or (columns - 1) * sw - left >= width:
-        raise ValueError(f"An output of {rows}x{columns} pixels reaches beyond the picture of {height}x{width}.")
+        raise Unfit(f"An output of {rows}x{columns} pixels reaches beyond the picture of {height}x{width}.")
     if not 0 <= zero <= 255:
-        raise ValueError(f"The byte outside the picture is 0 to 255, not {zero}.")
+        raise Unfit(f"The byte outside the picture is 0 to 255, not {zero}.")
     line, total = width * channels, height * width * channels
     if height < 1 or width < 1 or total >= MAX_PICTURE_BYTES:
-        raise ValueError(f"A picture of {height}x{width} pixels has no bytes, or {MAX_PICTURE_BYTES} or more.")
+        raise Unfit(f"A picture of {height}x{width} pixels has no bytes, or {MAX_PICTURE_BYTES} or more.")
     ring = config.image_words * config.group
     if kh * line + 2 * config.group > ring:
-        raise ValueError(f"{kh} rows of {line} bytes and two words do not fit the picture memory of {ring} bytes.")
+        raise Unfit(f"{kh} rows of {line} bytes and two words do not fit the picture memory of {ring} bytes.")
     windows, rest = _split(kh, kw, channels, config.group)
     words = kh * windows + (rest > 0)
     if size < words:
-        raise ValueError(f"A region of {size} words per bank does not hold one patch of {words} words.")
+        raise Unfit(f"A region of {size} words per bank does not hold one patch of {words} words.")
     if base + size > config.bank_words:
-        raise ValueError(f"A region of {size} words at {base} exceeds the banks of {config.bank_words} words.")
+        raise Unfit(f"A region of {size} words at {base} exceeds the banks of {config.bank_words} words.")
     walk = walk_fields(base=base, size=size, stride=words, groups=words)
     return {
         "walk": walk,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from narrows.cycles.predict import BlockCycles, predict
-from narrows.errors import DoesNotFit, ImportRefused
+from narrows.errors import DoesNotFit, ImportRefused, Unfit
 from narrows.graph.network import LayerRefused, Network
 from narrows.hw.config import EngineConfig
 from narrows.importer.importer import import_model
@@ -52,7 +52,7 @@ def build_program(
         return compile_plan(plan)
     except ImportRefused as error:
         raise of_file(network, error) from None
-    except (DoesNotFit, ValueError) as error:
+    except (DoesNotFit, Unfit) as error:
         found = error if isinstance(error, DoesNotFit) else DoesNotFit(f"The network does not fit this engine: {error}", reason=str(error))
     if slices is None:
         raise found

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from narrows.errors import DoesNotFit, ImportRefused
+from narrows.errors import DoesNotFit, ImportRefused, Unfit
 from narrows.golden import quantization
 from narrows.golden.operators import BYTES
 from narrows.graph.blocks import Block, form_blocks
@@ -187,7 +187,7 @@ def _try(found: Survey, low: Lowering, at: int, check: Callable[[], object]) -> 
         _refuse(found, low, at, str(error))
     except ImportRefused as error:
         _refuse(found, low, at, error.reason)
-    except ValueError as error:
+    except Unfit as error:
         _refuse(found, low, at, str(error))
 
 

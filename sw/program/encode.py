@@ -286,13 +286,13 @@ def project_chunks(plan: BlockPlan, config: EngineConfig) -> list[slice]:
 
 
 def check_fields(plan: BlockPlan, config: EngineConfig) -> None:
-    """``ValueError`` where a unit's fields can't hold what was planned."""
+    """``Unfit`` where a unit's fields can't hold what was planned."""
     compiler = _BlockCompiler(plan, config)
     pack_descriptor(config, compiler.descriptor(Packets(config)))
 
 
 def compile_plan(plan: Plan) -> Program:
-    """The program of ``plan``; ``ValueError`` where a unit's fields can't hold what was planned."""
+    """The program of ``plan``; ``Unfit`` where a unit's fields can't hold what was planned."""
     stream = Packets(plan.config)
     for block in plan.blocks:
         _BlockCompiler(block, plan.config, first=block is plan.blocks[0], last=block is plan.blocks[-1]).write(stream)

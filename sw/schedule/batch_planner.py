@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Sequence
 
-from narrows.errors import Lacks
+from narrows.errors import Lacks, Unfit
 from narrows.graph.blocks import Block, cut_after_depthwise
 from narrows.plan.allocation import even
 from narrows.plan.constants import groups_of
@@ -40,7 +40,7 @@ class BatchPlanner(PartPlanner):
         pixels = block.output.shape[0] * block.output.shape[1]
         early = next((n for n in range((self._images + 1) // 2, self._images) if n * pixels % config.pixels == 0), None)
         if early is None:
-            raise ValueError(f"{self._images} images can't be parted into whole groups of pixels.")
+            raise Unfit(f"{self._images} images can't be parted into whole groups of pixels.")
         out_groups = groups_of(block.output.shape[2], config)
         first_out = early * pixels // config.pixels * out_groups
         out_size = even(config, self._images * pixels) // config.pixels * out_groups

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from narrows.errors import DoesNotFit, Lacks
+from narrows.errors import DoesNotFit, Lacks, Unfit
 from narrows.graph.blocks import Block
 from narrows.hw.config import EngineConfig
 from narrows.plan.allocation import ActivationSpace, even, in_place, tensor_bytes
@@ -29,14 +29,14 @@ class BlockPlanner:
 
     def plan(self) -> tuple[tuple[BlockPlan, ...], Region | Transfer]:
         """The block's runs, and where its output is then; raises :class:`DoesNotFit`."""
-        problems: list[ValueError] = []
+        problems: list[Unfit] = []
         for way in self._ways(self._block):
             for spill in (True,) if self._request.spill else (False, True):
                 try:
                     runs = way(spill)
                     for run in runs:
                         check_fields(run, self._config)
-                except ValueError as error:
+                except Unfit as error:
                     problems.append(error)
                     continue
                 store = runs[-1].store
@@ -48,7 +48,7 @@ class BlockPlanner:
         request = dataclasses.replace(self._request, limit=self._request.limit + config.bank_words - self._config.bank_words)
         try:
             type(self)(config, self._block, request, self._allocate).plan()
-        except (DoesNotFit, ValueError):
+        except (DoesNotFit, Unfit):
             return False
         return True
 
@@ -289,7 +289,7 @@ class BlockPlanner:
             filtered = output
         shortcut = source if block.adds_input else self._request.addend
         if block.shortcut is not None and (shortcut is None or shortcut.groups != output.groups):
-            raise ValueError(f"its shortcut {block.shortcut.name!r} is not on chip in its output's {output.groups} groups of channels.")
+            raise Unfit(f"its shortcut {block.shortcut.name!r} is not on chip in its output's {output.groups} groups of channels.")
         store = self._allocate(self._images * tensor_bytes(block.output, output.groups, config)) if spill else None
         return BlockPlan(
             block=block, images=self._images, slices=slices, slice_groups=slice_groups, source=source, filtered=filtered, output=output,

@@ -32,7 +32,7 @@ def _expanded(geometry: DepthwiseGeometry, needed: int, segment: int) -> int:
 
 
 def line_room(config: EngineConfig, geometry: DepthwiseGeometry) -> int:
-    """Pixels that a slice's line buffers hold for certain; ``ValueError`` if not three rows.
+    """Pixels that a slice's line buffers hold for certain; ``Unfit`` if not three rows.
 
     Pixel i of a bank overwrites pixel i - slots; in linear order that is this many pixels before, or more.
     """
@@ -61,7 +61,7 @@ def line_buffers_suffice(geometry: DepthwiseGeometry, *, room: int, segment: int
 def expand_segment(config: EngineConfig, geometry: DepthwiseGeometry, *, room: int, wanted: int) -> int:
     """Pixels expand does for one group before the next: ``wanted``, or the next half of it that line buffers of ``room`` pixels take.
 
-    ``ValueError`` if they don't take the smallest.
+    ``Unfit`` if they don't take the smallest.
     """
     segment = wanted
     while not line_buffers_suffice(geometry, room=room, segment=segment):
@@ -78,7 +78,7 @@ def expand_segment(config: EngineConfig, geometry: DepthwiseGeometry, *, room: i
 def row_steps(config: EngineConfig, block: Block, groups: int) -> tuple[DepthwiseGeometry, dict[str, int]]:
     """One image's ``block`` row by row, ``groups`` groups of its interior at once: what the line buffers hold, and the stages' segments.
 
-    ``ValueError`` if the line buffers are too small.
+    ``Unfit`` if the line buffers are too small.
     """
     assert block.depthwise is not None
     in_w, out_w = block.depthwise.inputs[0].shape[1], block.depthwise.output.shape[1]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Sequence
 
-from narrows.errors import Lacks
+from narrows.errors import Lacks, Unfit
 from narrows.graph.blocks import Block
 from narrows.plan.constants import groups_of, tensor_words
 from narrows.plan.plan import BlockPlan
@@ -53,12 +53,12 @@ class PartPlanner(BlockPlanner):
         most = self._config.weight_words // depth
         if not most:
             raise Lacks(f"a group's {depth} words of weights exceed the {self._config.weight_words} words of the memory.", "weight_words")
-        problem: ValueError | None = None
+        problem: Unfit | None = None
         for count in range(-(-groups // most), groups + 1):
             size = -(-groups // count)
             try:
                 return size, row_steps(self._config, block, size)[1]
-            except ValueError as error:
+            except Unfit as error:
                 problem = error
         assert problem is not None
         raise problem

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 
-from narrows.errors import DoesNotFit, Lacks
+from narrows.errors import DoesNotFit, Lacks, Unfit
 from narrows.hw.config import EngineConfig
 
 #: The memories that a configuration may enlarge, and how many times as large they are tried.
@@ -13,7 +13,7 @@ SETTINGS = ("activation_words", "line_words", "weight_words")
 _TIMES = (2, 4, 8, 16, 32, 64)
 
 
-def refusal(name: str, problems: Sequence[ValueError], config: EngineConfig, fits: Callable[[EngineConfig], bool]) -> DoesNotFit:
+def refusal(name: str, problems: Sequence[Unfit], config: EngineConfig, fits: Callable[[EngineConfig], bool]) -> DoesNotFit:
     """The refusal of block ``name`` for the ``problems`` of all ways to run it; ``fits`` tells whether another engine takes it."""
     reason = str(_telling(problems)[0])
     return DoesNotFit(
@@ -21,12 +21,12 @@ def refusal(name: str, problems: Sequence[ValueError], config: EngineConfig, fit
     )
 
 
-def _telling(problems: Sequence[ValueError]) -> list[ValueError]:
+def _telling(problems: Sequence[Unfit]) -> list[Unfit]:
     """``problems``, last what another way to run the block gets around."""
     return sorted(problems, key=lambda problem: getattr(problem, "passing", False))
 
 
-def _explained(problems: Sequence[ValueError], config: EngineConfig, fits: Callable[[EngineConfig], bool]) -> str:
+def _explained(problems: Sequence[Unfit], config: EngineConfig, fits: Callable[[EngineConfig], bool]) -> str:
     """The problem and its remedy, as two sentences."""
     order = _telling(problems)
     wanted = list(dict.fromkeys([*(problem.setting for problem in order if isinstance(problem, Lacks)), *SETTINGS]))
