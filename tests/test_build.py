@@ -13,7 +13,8 @@ from types import SimpleNamespace
 import pytest
 from tiny_system import TinySystem
 
-from narrows.bitstream import build, routing, synthesis, tools
+from narrows import tools
+from narrows.bitstream import build, routing, synthesis
 from narrows.bitstream.build import Options, build_board, engine_for, result, router_target
 from narrows.bitstream.cache import cached
 from narrows.bitstream.routing import Clock, Routed

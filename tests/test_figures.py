@@ -16,7 +16,8 @@ from report_runs import OPTIONS
 from virtual_board import Served
 
 from narrows import Device
-from narrows.api import build_program, engine_rows, run_model
+from narrows.api import engine_rows, run_model
+from narrows.compiler.runnable import build_program
 from narrows.cycles.predict import predict
 from narrows.importer.importer import import_network
 
