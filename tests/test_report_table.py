@@ -16,11 +16,13 @@ from test_cli import DIFFERENCE
 
 from narrows.api import plan_model
 from narrows.bitstream import doctor
+from narrows.check import COMPARED
 from narrows.cli import main as cli
 from narrows.device.find import find_devices
 from narrows.explore.sweep import sweep_all
 from narrows.report import terminal as report
 from narrows.report.parts import Totals, Words
+from narrows.report.plan import print_plan
 from narrows.report.sweep import print_sweep
 from narrows.report.table import Table, shortened, shortest
 
@@ -55,7 +57,9 @@ def results(run: dict[str, Any]) -> dict[str, tuple[Callable[[Any], None], Any]]
     model = cli.defaults(None, None)[0]
     plan = plan_model(model, batch=4)
     rows = [{"name": block["name"], "equal": index % 2 == 0, "first_difference": DIFFERENCE} for index, block in enumerate(run["blocks"])]
-    checked = {"image": "a folder/a picture of 1 234 567.png", "blocks": rows, "operators": rows}
+    checked = {"image": "a folder/a picture of 1 234 567.png", "notes": [], "blocks": rows, "layers": rows, "operators": rows}
+    compared = {key: dict(zip(("what", "with"), words, strict=True)) for key, words in COMPARED.items()}
+    check = {"images": [checked], "compared": compared, "oracle": False, "oracle_missing": "it is not installed", "equal": False}
     manifest = {
         "board": "ulx3s-85f", "device": "LFE5U-85F", "engine": run["engine"], "seed": 12, "timing_met": False,
         "resources": {"multipliers": 152, "flip_flops": 48_715, "block_rams": 194},
@@ -67,8 +71,8 @@ def results(run: dict[str, Any]) -> dict[str, tuple[Callable[[Any], None], Any]]
     refused = {"network": "mobilenet_v2_0.35_96_refused", "refused": "x", "reason": "operator 3 CONV_2D: " + "stride 5 " * 9}
     sweep["rows"].append(sweep["rows"][0] | refused)
     return {
-        "run": (report.print_run, run), "plan": (report.print_plan, plan), "build": (report.print_build, manifest),
-        "check": (report.print_check, {"images": [checked], "oracle": False, "equal": False}),
+        "run": (report.print_run, run), "plan": (print_plan, plan), "build": (report.print_build, manifest),
+        "check": (report.print_check, check),
         "sweep": (print_sweep, sweep), "fit": (print_sweep, fit), "doctor": (report.print_doctor, doctor.examine()),
         "devices": (report.print_devices, {"devices": find_devices(["socket://localhost:1"])}),
     }  # fmt: skip

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -59,3 +60,8 @@ def test_every_file_is_there(installed):
         missing = [name for name in filter(None, names) if not (place / Path(name).relative_to(folder)).exists()]
         assert not [name for name in missing if not name.startswith("sw/data/")], package
         assert all(name.endswith((".py", ".md", ".json")) for name in missing), missing  # how the embedded network was made
+
+
+def test_folders_of_data_are_not_taken_for_packages():
+    """With this at its default, true, setuptools warns of every folder of data that has an importable name."""
+    assert tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["include-package-data"] is False
