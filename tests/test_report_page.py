@@ -205,7 +205,7 @@ def test_a_board_has_a_page_without_a_trace(browser, result, tmp_path):
     paths = report_page.write_report(tmp_path, there, None, [])
     assert set(paths) == {"page", "json"} and not (tmp_path / report_page.TRACE).exists()
     page, complaints = opened(browser, tmp_path / report_page.PAGE)
-    assert "on socket://localhost:7000, at 133 MHz" in page.inner_text("header") and complaints == []
+    assert "on socket://localhost:7000, at 115 MHz" in page.inner_text("header") and complaints == []
     assert report_page.TRACE not in page.inner_text("main")
 
 
