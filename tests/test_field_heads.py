@@ -36,7 +36,7 @@ ENGINES = {"default": EngineConfig(), "small": SMALL, "25F": ECP5_25F, "wide": E
 #: Files that must run, and their networks' number of engine outputs.
 RUN = (
     "edge_impulse_head", "flatten_fc", "two_single_axis_means", "avg_pool_2x2_mid", "feature_and_class_outputs",
-    "ei_openmv_mask_singtown", "mcunet_vww", "mlperf_kws_dscnn_ref",
+    "ei_openmv_mask_singtown", "mcunet_vww", "mlperf_kws_dscnn_ref", "shift_2_channel", "range_0_1", "range_0_255", "range_-1_1",
 )  # fmt: skip
 
 #: Files that must be refused, and what the reason says.

@@ -212,7 +212,7 @@ def engine_input(
     if tensor.dtype not in BYTES:
         model.refuse(op, f"type {tensor.dtype}; quantise the model to 8 bits first", tensor.index)
     if len(tensor.shape) != 4 or tensor.shape[0] != 1 or 0 in tensor.shape:
-        model.refuse(op, f"reads shape {list(tensor.shape)}, not (1, height, width, channels)", tensor.index)
+        model.refuse(op, f"reads shape {list(tensor.shape)}, not (1, height, width, channels); give a network of a picture", tensor.index)
     try:
         scale, zero_point = float(quantization.scale_of(tensor)), quantization.zero_point_of(tensor)
     except ValueError as error:
