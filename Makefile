@@ -2,6 +2,7 @@
 #                 IMAGE is a picture or a folder of pictures; names may have spaces. More pictures: ARGS='--image b.png --image c.png'
 # make test       lint and the normal tests; make test-all adds the slow ones
 # make bitstream  builds for a board: make bitstream [BOARD=ulx3s-85f] [ARGS='--seeds 4']; make flash puts it there
+# make quick      lint and the fast tests, in less than two minutes
 # make results    measures the tables of docs/results.md: make results MODELS=folder of published networks
 # make cycles     writes down the cycle counts that the tests expect, and says what changed
 # make setup      only the environment those two run in, in .venv
@@ -15,7 +16,7 @@ PIP := PYTHONWARNINGS='ignore:Editable installation' $(BIN)/python -m pip --disa
 # pytest's worker processes. Verilator builds dominate, so more than there are cores is slower.
 JOBS ?= 2
 
-.PHONY: setup sim bitstream flash test test-all results cycles lint packages types docs clean distclean
+.PHONY: setup sim bitstream flash test quick test-all results cycles lint packages types docs clean distclean
 .DEFAULT_GOAL := sim
 
 setup: $(VENV)/.narrows
@@ -54,6 +55,10 @@ export CHROME MODEL IMAGE MODELS
 # Builds are found again by the tests beside those that made them: a worker keeps its half, and takes of the other's when done.
 test: lint types packages
 	$(BIN)/pytest -n $(JOBS) --dist worksteal -m 'not slow' $(ARGS)
+
+# What is fast, for whoever changes a line: nothing that compiles a simulator or makes a bitstream.
+quick: lint
+	$(BIN)/pytest -n $(JOBS) --dist worksteal -m 'not slow' --quick -q $(ARGS)
 
 test-all: lint types packages
 	$(BIN)/pytest -n $(JOBS) --dist worksteal $(ARGS)

@@ -10,6 +10,9 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 
+#: What the make that runs the tests leaves in the environment.
+PASSED_DOWN = ("MODEL", "IMAGE", "MODELS", "ARGS", "BOARD", "JOBS", "MAKEFLAGS", "MFLAGS", "MAKEOVERRIDES", "MAKELEVEL")
+
 
 @pytest.fixture
 def passed_on(tmp_path: Path):
@@ -23,7 +26,7 @@ def passed_on(tmp_path: Path):
     program.chmod(0o755)
 
     def make(target: str, **variables: str) -> list[str]:
-        clean = {name: value for name, value in os.environ.items() if name not in ("MODEL", "IMAGE", "MODELS", "MAKEFLAGS")}
+        clean = {name: value for name, value in os.environ.items() if name not in PASSED_DOWN}
         settings = [f"{name}={value}" for name, value in variables.items()]
         command = ["make", "-s", target, f"VENV={venv}", *settings]
         return subprocess.run(command, cwd=ROOT, env=clean, capture_output=True, text=True, check=True).stdout.splitlines()
