@@ -80,7 +80,7 @@ lint: $(VENV)/.narrows-test
 types: $(VENV)/.narrows-test
 	@rm -rf build/types && mkdir -p build/types/narrows
 	@ln -s "$(CURDIR)"/sw/* "$(CURDIR)/hw" "$(CURDIR)/sim" "$(CURDIR)/boards" build/types/narrows/
-	@$(BIN)/basedpyright --level error
+	@$(BIN)/basedpyright --project pyproject.toml --level error
 
 $(VENV)/.narrows-docs: pyproject.toml | $(VENV)/pyvenv.cfg
 	@echo "installing what makes the documentation into $(VENV)"
