@@ -123,11 +123,11 @@ def through(name: str):
 
 
 def of_two(name: str):
-    """Puts operator ``name`` of two activations between two convolutions."""
+    """Puts operator ``name`` of two activations between two convolutions, of which the second is more work than the host does."""
 
     def build(n: Net, x: WrittenTensor) -> WrittenTensor:
-        y = n.conv(x, 4)
-        return n.conv(n.operator(name, [y, y], n.bytes(y.shape)), 4)
+        y = n.conv(x, 200)
+        return n.conv(n.operator(name, [y, y], n.bytes(y.shape)), 200)
 
     return build
 
