@@ -2,7 +2,7 @@
 #                 IMAGE is a picture or a folder of pictures; names may have spaces. More pictures: ARGS='--image b.png --image c.png'
 # make test       lint and the normal tests; make test-all adds the slow ones
 # make bitstream  builds for a board: make bitstream [BOARD=ulx3s-85f] [ARGS='--seeds 4']; make flash puts it there
-# make quick      lint and the fast tests, in less than two minutes
+# make quick      lint and the fast tests: none that compiles a simulator or makes a bitstream
 # make results    measures the tables of docs/results.md: make results MODELS=folder of published networks
 # make cycles     writes down the cycle counts that the tests expect, and says what changed
 # make setup      only the environment those two run in, in .venv
